@@ -8,8 +8,8 @@
 #ifndef TH_BASE_ERROR_H
 #define TH_BASE_ERROR_H
 
-#define TH_MUST_CHECK            __attribute__((warn_unused_result))
-#define TH_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define TH_MUST_CHECK          __attribute__((warn_unused_result))
+#define TH_PRINTF(text, first) __attribute__((format(printf, text, first)))
 
 typedef enum {
     TH_OK = 0,
