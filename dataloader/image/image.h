@@ -1,0 +1,58 @@
+/* dataloader/image/image.h - pictures: 8-bit RGB, rows top to bottom, no padding. */
+#ifndef TH_DATALOADER_IMAGE_IMAGE_H
+#define TH_DATALOADER_IMAGE_IMAGE_H
+
+#include "base/error.h"
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct {
+    int      width, height;
+    uint8_t *pixels; // [height, width, 3]; th_image_free
+    size_t   room;   // bytes at pixels, so that a thread can use one buffer again
+} th_image;
+
+void th_image_free(th_image *image); // accepts a zeroed image
+
+/* image->pixels has room for width x height afterwards. Errors: TH_EIO. */
+TH_MUST_CHECK th_code th_image_shape(th_image *image, int width, int height, th_err *err);
+
+#define TH_IMAGE_PIXELS                                                                            \
+    (100 << 20) // most pixels decoded: a larger header is refused before memory is taken
+
+/* Decodes JPEG, PNG or WebP, told apart by content and not by name. Alpha is composited on white;
+ * grey, palette, 16-bit and CMYK become 8-bit RGB. Errors: TH_EDATA: not a picture, truncated, too
+ * large. */
+TH_MUST_CHECK th_code th_image_decode(const void *bytes, size_t size, th_image *out, th_err *err);
+
+/* Pillow's antialiased bicubic (a = -0.5), box given in source pixels (may be fractional), bit for
+ * bit for 8-bit RGB. Errors: TH_EIO. */
+TH_MUST_CHECK th_code th_image_resize(const th_image *in, double left, double top, double right,
+                                      double bottom, int width, int height, th_image *out,
+                                      th_err *err);
+
+/* A rectangle, copied. The caller keeps it inside. */
+TH_MUST_CHECK th_code th_image_crop(const th_image *in, int left, int top, int width, int height,
+                                    th_image *out, th_err *err);
+
+/* JPEG at a quality of 1 to 100; *out is free()d by the caller. */
+TH_MUST_CHECK th_code th_image_encode_jpeg(const th_image *in, int quality, uint8_t **out,
+                                           size_t *out_size, th_err *err);
+TH_MUST_CHECK th_code th_image_encode_png(const th_image *in, uint8_t **out, size_t *out_size,
+                                          th_err *err);
+
+/* The stored picture of a record (raw, zlib or jpeg) as pixels; checks that sizes agree. */
+struct th_stored_picture {
+    int         codec, width, height; // th_codec
+    const void *bytes;
+    size_t      size;
+};
+TH_MUST_CHECK th_code th_image_restore(const struct th_stored_picture *stored, th_image *out,
+                                       th_err *err);
+
+/* RandomResizedCrop's box for this draw, torchvision's rule (ten tries, then the centre); `uniform`
+ * gives draws in [0, 1). out_box is left, top, width, height. */
+void th_image_random_box(int width, int height, const double scale[2], const double ratio[2],
+                         double (*uniform)(void *context), void *context, int out_box[4]);
+
+#endif

@@ -1,0 +1,57 @@
+/* dataloader/loader.h - this rank's slice of each global batch, ready before it is asked for.
+ *
+ * Threads read ahead: record -> decode -> crop -> uint8 RGB; captions drawn, cut and packed. What a
+ * batch holds is a pure function of (pack, seed, position): never of threads, ranks or timing. A
+ * record that is damaged is replaced by the next good one in record order (the same on every rank),
+ * counted, and named in the log once. */
+#ifndef TH_DATALOADER_LOADER_H
+#define TH_DATALOADER_LOADER_H
+
+#include "dataloader/order.h"
+#include "dataloader/pack.h"
+
+typedef struct {
+    th_pack *pack; // kept
+    th_order order;
+    int64_t  position;         // global position of the first batch's first sample: samples_seen
+    int64_t  batch;            // global batch B
+    int      rank, world_size; // this rank takes th_slice_first(B, world_size, rank) ..
+    int64_t
+        captions; // K captions a sample, drawn by (seed, epoch, sample); 0: all of them, in order
+    int64_t size; // pixels a side of a cropped picture, <= the pack's size
+    bool random_crop; // RandomResizedCrop of the stored picture (torchvision's rule); else centre
+                      // crop
+    double  crop_scale[2]; // area range, open_clip: 0.9 .. 1.0
+    int64_t context;       // tokens, SOT and EOT included
+    int     threads;       // reading threads, >= 1
+    int     ahead;         // batches prepared ahead, >= 1
+    double  bad_share; // of the records; when more than this are damaged the run stops (TH_EDATA)
+} th_loader_options;
+
+typedef struct {
+    int64_t        position; // of this rank's first sample
+    int64_t        n;        // samples of this rank
+    const uint8_t *pixels;   // [n, size, size, 3] RGB
+    const int32_t *tokens;   // captions back to back, each SOT .. EOT, cut to context with EOT last
+    const int64_t *offsets;  // [n * K + 1]: caption k of sample i is i * K + k. When captions is 0:
+                             // [caption_count + 1]
+    int64_t        caption_count;
+    const int64_t *sample_of; // [caption_count] index into this batch's samples
+    const int64_t *records;   // [n] record numbers, after replacement
+} th_batch;
+
+typedef struct th_loader th_loader;
+
+TH_MUST_CHECK th_code th_loader_open(const th_loader_options *options, th_loader **out,
+                                     th_err *err);
+void                  th_loader_close(th_loader *loader); // accepts NULL; joins its threads
+
+/* The next batch, valid until the call after next returns (two batches are held), or until close.
+ * *out_waited (may be NULL) is the seconds that the caller had to wait. Errors: TH_EDATA, TH_EIO.
+ * One caller at a time. */
+TH_MUST_CHECK th_code th_loader_next(th_loader *loader, const th_batch **out, double *out_waited,
+                                     th_err *err);
+
+int64_t th_loader_damaged(const th_loader *loader); // distinct damaged records met so far
+
+#endif

@@ -1,0 +1,60 @@
+/* dataloader/pack.h - a folder of shards that is read as one sequence of records.
+ *
+ *     dataset.json      format, preprocessing, tokenizer, per shard: file, bytes, records, hash
+ *     NAME-00000.lmdb   shards (dataloader/shard.h)
+ *     tokenizer.bpe     the pack's merges
+ *     quarantine.jsonl  every refused input: {"source", "key", "reason"} */
+#ifndef TH_DATALOADER_PACK_H
+#define TH_DATALOADER_PACK_H
+
+#include "dataloader/shard.h"
+#include "dataloader/tokenizer/tokenizer.h"
+#include <stdbool.h>
+
+typedef struct {
+    char     file[64];
+    int64_t  records;
+    uint64_t bytes, hash;
+} th_shard_info;
+
+typedef struct {
+    int64_t size;   // short side of the pictures after resizing, what a model crops to
+    int64_t margin; // extra pixels kept on the short side for random crops: stored short side is
+                    // size + margin
+    char           filter[16];            // "bicubic"
+    char           codec[8];              // "raw", "zlib", "jpeg"
+    float          mean[3], deviation[3]; // for pixels in [0, 1]
+    char           normalization[16];     // "clip", "imagenet", "siglip"
+    int64_t        vocabulary;
+    uint64_t       tokenizer_hash;
+    int64_t        records, captions;
+    int            shard_count;
+    th_shard_info *shards;
+} th_pack_info;
+
+/* Writes dataset.json durably: this commits a pack. */
+TH_MUST_CHECK th_code th_pack_commit(const char *folder, const th_pack_info *info, th_err *err);
+
+typedef struct th_pack th_pack;
+
+/* Opens every shard. Errors: TH_EDATA (dataset.json broken, shard missing, size other than
+ * recorded, tokenizer's hash other), each with the file; TH_EIO. */
+TH_MUST_CHECK th_code th_pack_open(const char *folder, th_pack **out, th_err *err);
+void                  th_pack_close(th_pack *pack); // accepts NULL
+const th_pack_info   *th_pack_describe(const th_pack *pack);
+const th_tokenizer   *th_pack_tokenizer(const th_pack *pack);
+uint64_t              th_pack_hash(const th_pack *pack); // of dataset.json: same pack, same hash
+const char           *th_pack_folder(const th_pack *pack);
+
+/* Reads record i of the whole pack: copied out of the map and verified. `copy` and `scratch` are
+ * the calling thread's own. Errors: TH_EDATA naming shard and record; TH_EIO. Any thread. */
+TH_MUST_CHECK th_code th_pack_read(th_pack *pack, int64_t i, th_record_scratch *copy,
+                                   th_record_scratch *scratch, th_record *out, th_err *err);
+
+/* Reads every record of every shard and each shard's whole-file hash. `bad` (may be NULL) is called
+ * for each that does not hold. Errors: TH_EDATA when any is bad. */
+TH_MUST_CHECK th_code th_pack_verify(th_pack *pack,
+                                     void (*bad)(void *context, int64_t record, const th_err *why),
+                                     void *context, th_err *err);
+
+#endif
