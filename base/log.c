@@ -90,7 +90,7 @@ static size_t format_line(char line[LINE_BYTES], th_level level, int rank, const
     used += (size_t)text;
     if (used > LINE_BYTES - 1) { // what vsnprintf could not place is cut, and the cut shows
         used = LINE_BYTES - 1;
-        memcpy(line + used - 4, " ...", 4);
+        (void)snprintf(line + used - 4, 5, " ...");
     }
     line[used] = '\n';
     return used + 1;

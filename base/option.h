@@ -99,18 +99,22 @@ const th_option *th_option_find(const th_option_set *sets, int set_count, const 
 /* The known name nearest to `name` by edit distance, for "did you mean"; NULL when none is near. */
 const char *th_option_nearest(const th_option_set *sets, int set_count, const char *name);
 
-/* Parses text into the field of that name. Errors: TH_EUSAGE: unknown name (with the nearest), text
- * that is not of the kind, out of range, not among the choices. `what` is complete but for the
- * place, which the caller adds. */
+/* Parses text into the field of that name. Texts must be UTF-8 and are copied to pool; a TH_MAP
+ * gets one more key, or another value for a key that it has, in a new array of rows, so that
+ * structs that were copied before keep theirs. Errors: TH_EUSAGE: unknown name (with the nearest),
+ * text that is not of the kind, out of range, not among the choices; TH_EIO when the pool is full.
+ * `what` is complete but for the place, which the caller adds. */
 TH_MUST_CHECK th_code th_option_set_value(const th_option_set *sets, int set_count,
                                           const char *name, const char *text, th_arena *pool,
                                           th_err *err);
 
-/* Prints a field's value so that th_option_set_value reads it back to the same bits. */
+/* Prints a field's value so that th_option_set_value reads it back to the same bits. A TH_MAP
+ * prints as {key: value, ...}, for people; a text that is not set prints as nothing. */
 void th_option_print(const th_option *row, const void *values, char *out, size_t size);
 
-/* Writes every row as "name: value" lines in nested YAML: the resolved configuration. Rows of kind
- * TH_PER_START are left out when `whole` is false, so that its hash says what the run is. */
+/* Writes every row as "name: value" lines in nested YAML: the resolved configuration. Texts that
+ * are not set and maps without keys are left out, and rows that are TH_PER_START when `whole` is
+ * false, so that its hash says what the run is. */
 void th_options_print_yaml(const th_option_set *sets, int set_count, bool whole, FILE *to);
 
 /* Writes the help table: name, default, unit, range or choices, help. */
