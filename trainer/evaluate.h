@@ -1,0 +1,40 @@
+/* trainer/evaluate.h - features of a whole pack, and what a model makes of it. */
+#ifndef TH_TRAINER_EVALUATE_H
+#define TH_TRAINER_EVALUATE_H
+
+#include "dataloader/loader.h"
+#include "trainer/run.h"
+#include "trainer/towers/tower.h"
+
+/* Unit features of every picture and caption of a pack, on every rank. */
+typedef struct {
+    int64_t  images, captions, d;
+    th_real *image;    // [images, d]
+    th_real *text;     // [captions, d]
+    int64_t *image_of; // [captions]
+} th_features;
+
+void th_features_free(th_features *features); // accepts a zeroed one
+
+/* Ranks share the records out and gather. `arena` holds the passes. damaged records are counted in
+ * the log and replaced as in training. Errors: TH_EDATA, TH_EIO, TH_EPEER. Calls: Collective. */
+TH_MUST_CHECK th_code th_embed_pack(th_world *world, const th_parameters *parameters, th_pack *pack,
+                                    th_arena *arena, th_features *out, th_err *err);
+
+/* Recall both ways, and the loss over consecutive batches of `batch` pictures with their first
+ * caption. Calls: Collective. */
+TH_MUST_CHECK th_code th_evaluate(th_world *world, const th_features *features, double logit_scale,
+                                  int64_t batch, th_arena *arena, th_eval_report *out, th_err *err);
+
+/* Unit features of n texts, [n, d]. Errors: TH_EIO, TH_EUSAGE (a text without a token). Local. */
+TH_MUST_CHECK th_code th_embed_texts(const th_parameters *parameters, const th_tokenizer *tokenizer,
+                                     const char *const *texts, int64_t n, th_arena *arena,
+                                     th_real *features, th_err *err);
+
+/* Opens the table of the options' model with the weights of the newest good generation of a run.
+ * *out_step (may be NULL) is its step. Errors: TH_EDATA when there is none. Local. */
+TH_MUST_CHECK th_code th_load_weights(const char *run_folder, const th_train_options *options,
+                                      int64_t vocabulary, th_parameters *out, int64_t *out_step,
+                                      th_err *err);
+
+#endif

@@ -1,0 +1,174 @@
+#include "trainer/options.h"
+
+#include <math.h>
+#include <string.h>
+
+#define OPT(label, field, ...) TH_OPTION(th_train_options, label, field, __VA_ARGS__)
+
+// Sorted by name, as th_options_check demands.
+const th_option th_train_table[] = {
+    OPT("batch", batch, .fallback = "256", .unit = "samples", .min = 1, .max = 1 << 24,
+        .when = TH_PER_STAGE, .since = "0.1", .help = "global batch: samples per step, all ranks"),
+    OPT("captions", captions, .fallback = "1", .unit = "captions", .min = 1, .max = 64,
+        .when = TH_PER_STAGE, .since = "0.1",
+        .help = "captions drawn per sample and step: K text passes against one image pass"),
+    OPT("checkpoint.every", checkpoint_every, .fallback = "30 min", .when = TH_PER_START,
+        .since = "0.1", .help = "time or steps between checkpoints; the last step always has one"),
+    OPT("checkpoint.keep", checkpoint_keep, .fallback = "3", .unit = "generations", .min = 2,
+        .max = 1000, .when = TH_PER_START, .since = "0.1", .help = "generations kept"),
+    OPT("data.ahead", loader_ahead, .fallback = "2", .unit = "batches", .min = 1, .max = 64,
+        .when = TH_PER_START, .since = "0.1", .help = "batches read ahead"),
+    OPT("data.augment", augment, .fallback = "none", .choices = "none crop", .when = TH_PER_STAGE,
+        .since = "0.1", .help = "crop: a random resized crop of each picture, else the centre"),
+    OPT("data.bad_share", bad_share, .fallback = "0.01", .max = 1, .when = TH_PER_START,
+        .since = "0.1", .help = "share of damaged records above which the run stops"),
+    OPT("data.crop_scale", crop_scale, .fallback = "[0.9, 1.0]", .max = 1, .when = TH_PER_STAGE,
+        .since = "0.1", .help = "share of the picture's area that a random crop takes"),
+    OPT("data.order", order, .fallback = "shuffled", .choices = "shuffled sequential",
+        .when = TH_PER_RUN, .since = "0.1", .help = "order of the samples"),
+    OPT("data.threads", loader_threads, .fallback = "1", .unit = "threads", .min = 1, .max = 256,
+        .when = TH_PER_START, .since = "0.1", .help = "threads per rank that read and decode"),
+    OPT("data.train", train, .required = true, .when = TH_PER_RUN, .since = "0.1",
+        .help = "pack to train on"),
+    OPT("data.val", val, .when = TH_PER_RUN, .since = "0.1",
+        .help = "pack to evaluate on; without one nothing is evaluated"),
+    OPT("eval.every", eval_every, .fallback = "1 epoch", .when = TH_PER_STAGE, .since = "0.1",
+        .help = "steps, samples or epochs between evaluations; the last step always has one"),
+    OPT("for", length, .fallback = "10 epochs", .when = TH_PER_STAGE, .since = "0.1",
+        .help = "length of the training: steps, samples or epochs"),
+    OPT("lr.*", lr_factors, .when = TH_PER_STAGE, .since = "0.1",
+        .help = "learning rate of the parameters that a pattern selects: 1e-5, or 16x the rate"),
+    OPT("lr.floor", lr_floor, .fallback = "0", .max = 1, .when = TH_PER_STAGE, .since = "0.1",
+        .help = "learning rate at which cosine and linear end"),
+    OPT("lr.shape", lr_shape, .fallback = "cosine", .choices = "constant cosine linear",
+        .when = TH_PER_STAGE, .since = "0.1", .help = "learning rate after the warm-up"),
+    OPT("lr.warmup", warmup, .fallback = "0 steps", .when = TH_PER_STAGE, .since = "0.1",
+        .help = "length of the linear warm-up"),
+    OPT("memory_budget", memory_budget, .fallback = "8 GiB", .min = 1 << 20, .max = 1e15,
+        .when = TH_PER_START, .since = "0.1",
+        .help = "memory per rank; the activations that do not fit are computed again"),
+    OPT("micro_batch", micro_batch, .fallback = "0", .unit = "samples", .max = 1 << 20,
+        .when = TH_PER_START, .since = "0.1",
+        .help = "samples in one forward pass; 0: as many as the memory budget holds"),
+    OPT("model.activation", activation, .fallback = "gelu", .choices = "gelu quick_gelu",
+        .when = TH_PER_RUN, .since = "0.1", .help = "activation of the MLPs"),
+    OPT("model.embed", embed, .fallback = "0", .max = 16384, .when = TH_PER_RUN, .since = "0.1",
+        .help = "width of a feature; 0: the preset's"),
+    OPT("model.image.heads", image_heads, .fallback = "0", .max = 1024, .when = TH_PER_RUN,
+        .since = "0.1", .help = "attention heads of the image tower; 0: the preset's"),
+    OPT("model.image.layers", image_layers, .fallback = "0", .max = 256, .when = TH_PER_RUN,
+        .since = "0.1", .help = "blocks of the image tower; 0: the preset's"),
+    OPT("model.image.patch", image_patch, .fallback = "0", .unit = "pixels", .max = 1024,
+        .when = TH_PER_RUN, .since = "0.1", .help = "side of a patch; 0: the preset's"),
+    OPT("model.image.size", image_size, .fallback = "0", .unit = "pixels", .max = 4096,
+        .when = TH_PER_RUN, .since = "0.1", .help = "side of the picture; 0: the preset's"),
+    OPT("model.image.width", image_width, .fallback = "0", .max = 16384, .when = TH_PER_RUN,
+        .since = "0.1", .help = "width of the image tower; 0: the preset's"),
+    OPT("model.preset", preset, .fallback = "ViT-B-32",
+        .choices = "ViT-B-32 ViT-B-16 ViT-L-14 tiny", .when = TH_PER_RUN, .since = "0.1",
+        .help = "a known model, whose sizes hold where none is set"),
+    OPT("model.text.context", text_context, .fallback = "0", .unit = "tokens", .max = 1024,
+        .when = TH_PER_RUN, .since = "0.1", .help = "longest caption; 0: the preset's"),
+    OPT("model.text.heads", text_heads, .fallback = "0", .max = 1024, .when = TH_PER_RUN,
+        .since = "0.1", .help = "attention heads of the text tower; 0: the preset's"),
+    OPT("model.text.layers", text_layers, .fallback = "0", .max = 256, .when = TH_PER_RUN,
+        .since = "0.1", .help = "blocks of the text tower; 0: the preset's"),
+    OPT("model.text.width", text_width, .fallback = "0", .max = 16384, .when = TH_PER_RUN,
+        .since = "0.1", .help = "width of the text tower; 0: the preset's"),
+    OPT("optimizer.betas", betas, .fallback = "[0.9, 0.98]", .max = 0.999999, .when = TH_PER_STAGE,
+        .since = "0.1", .help = "AdamW's decay of the two moments"),
+    OPT("optimizer.clip_norm", clip_norm, .fallback = "1.0", .max = 1e9, .when = TH_PER_STAGE,
+        .since = "0.1", .help = "largest norm of the whole gradient; 0: no clipping"),
+    OPT("optimizer.eps", eps, .fallback = "1e-6", .min = 1e-30, .max = 1, .when = TH_PER_STAGE,
+        .since = "0.1", .help = "AdamW's epsilon"),
+    OPT("optimizer.lr", lr, .fallback = "5e-4", .max = 10, .when = TH_PER_STAGE, .since = "0.1",
+        .help = "peak learning rate"),
+    OPT("optimizer.weight_decay", weight_decay, .fallback = "0.2", .max = 10, .when = TH_PER_STAGE,
+        .since = "0.1", .help = "decoupled weight decay"),
+    OPT("run_dir", run_dir, .when = TH_PER_START, .since = "0.1",
+        .help = "run directory; by default runs/ and the run file's name"),
+    OPT("seed", seed, .fallback = "1", .max = 9e15, .when = TH_PER_RUN, .since = "0.1",
+        .help = "key of every random draw"),
+    OPT("threads", threads, .fallback = "0", .unit = "threads", .max = 1024, .when = TH_PER_START,
+        .since = "0.1",
+        .help = "compute threads per rank; 0: the host's cores shared by its ranks"),
+};
+const int th_train_table_count = sizeof th_train_table / sizeof *th_train_table;
+
+// Sizes as open_clip's model configurations of the same names have them; `tiny` is for benchmarks.
+static const struct preset {
+    const char     *name;
+    th_image_config image;
+    th_text_config  text; // the vocabulary is the pack's
+    int64_t         embed;
+} presets[] = {
+    { "ViT-B-32", { 224, 32, 768, 12, 12 }, { 77, 0, 512, 12, 8 }, 512 },
+    { "ViT-B-16", { 224, 16, 768, 12, 12 }, { 77, 0, 512, 12, 8 }, 512 },
+    { "ViT-L-14", { 224, 14, 1024, 24, 16 }, { 77, 0, 768, 12, 12 }, 768 },
+    { "tiny", { 64, 8, 192, 6, 3 }, { 77, 0, 192, 4, 3 }, 128 },
+};
+
+static int64_t set_or(int64_t value, int64_t otherwise)
+{
+    return value ? value : otherwise;
+}
+
+th_code th_train_model(const th_train_options *options, int64_t vocabulary, th_model_config *out,
+                       th_err *err)
+{
+    const struct preset *preset = NULL;
+    th_code              rc = TH_OK;
+
+    for (size_t i = 0; i < sizeof presets / sizeof *presets; i++)
+        if (strcmp(presets[i].name, options->preset) == 0)
+            preset = &presets[i];
+    TH_CHECK(preset, TH_EUSAGE, "see thaw help train", "unknown model.preset \"%s\"",
+             options->preset);
+
+    th_model_config model = {
+        .image = { .size = set_or(options->image_size, preset->image.size),
+                   .patch = set_or(options->image_patch, preset->image.patch),
+                   .width = set_or(options->image_width, preset->image.width),
+                   .layers = set_or(options->image_layers, preset->image.layers),
+                   .heads = set_or(options->image_heads, preset->image.heads) },
+        .text = { .context = set_or(options->text_context, preset->text.context),
+                  .vocabulary = vocabulary,
+                  .width = set_or(options->text_width, preset->text.width),
+                  .layers = set_or(options->text_layers, preset->text.layers),
+                  .heads = set_or(options->text_heads, preset->text.heads) },
+        .embed = set_or(options->embed, preset->embed),
+        .activation = strcmp(options->activation, "quick_gelu") == 0 ? TH_QUICK_GELU : TH_GELU,
+    };
+    TH_TRY(th_model_check(&model, err));
+    *out = model;
+out:
+    return rc;
+}
+
+th_code th_span_steps(const char *name, th_span span, int64_t batch, int64_t records, int64_t *out,
+                      th_err *err)
+{
+    double  steps = 0;
+    th_code rc = TH_OK;
+
+    switch (span.unit) {
+    case TH_STEPS:
+        steps = span.amount;
+        break;
+    case TH_SAMPLES:
+        steps = span.amount / (double)batch;
+        break;
+    case TH_EPOCHS:
+        steps = span.amount * (double)records / (double)batch;
+        break;
+    case TH_SECONDS:
+    case TH_NEVER:
+        TH_FAIL(TH_EUSAGE, "write for instance \"500 steps\" or \"2 epochs\"",
+                "option %s must be in steps, samples or epochs", name);
+    }
+    TH_CHECK(steps <= 1e15, TH_EUSAGE, "write a shorter one", "option %s is too long: %g steps",
+             name, steps);
+    *out = span.amount > 0 && steps < 1 ? 1 : (int64_t)floor(steps);
+out:
+    return rc;
+}

@@ -1,0 +1,59 @@
+/* trainer/run.h - a training run in its run directory: start or go on, to the end or to a stop.
+ *
+ * The run directory holds metrics.jsonl (what was computed; the same bytes however often the run
+ * was killed), timings.jsonl (how long it took) and ckpt/. launch/ makes the directory, locks it,
+ * and keeps config.resolved.yaml; this room reads and writes the three. */
+#ifndef TH_TRAINER_RUN_H
+#define TH_TRAINER_RUN_H
+
+#include "comm/world.h"
+#include "trainer/loss/retrieval.h"
+#include "trainer/options.h"
+
+/* One step, as launch/ shows it. */
+typedef struct {
+    int64_t step, total_steps; // steps done, this one included
+    int64_t samples_seen;
+    double  epoch; // samples seen / records
+    double  loss, grad_norm, logit_scale, lr;
+    bool    skipped;            // loss or gradient was not finite
+    double  seconds;            // of the whole step
+    double  data_seconds;       // of them, waiting for the loader
+    double  checkpoint_seconds; // of them, copying a snapshot
+} th_step_report;
+
+/* One evaluation. */
+typedef struct {
+    int64_t      step;
+    double       loss; // val/loss, mean over batches of the global batch size
+    th_retrieval retrieval;
+} th_eval_report;
+
+typedef struct {
+    void (*on_step)(void *context, const th_step_report *report);
+    void (*on_eval)(void *context, const th_eval_report *report);
+    /* Asked once a step on every rank: has this process been told to stop (a signal, a halt file)?
+     */
+    bool (*stop_asked)(void *context);
+    void *context;
+} th_run_hooks;
+
+/* Trains until the run's length is reached (TH_OK, the last generation committed) or until any rank
+ * was asked to stop (TH_ESTOP, a generation committed). Goes on from the newest good generation in
+ * <folder>/ckpt when there is one.
+ *
+ *   folder   the run directory, made and locked by rank 0's launch
+ *   config   the resolved run file, kept in each checkpoint
+ *   facts    hashes of program and configuration for th_agree_same; the pack's is added here
+ *
+ * Errors: TH_EUSAGE, TH_EDATA, TH_EIO, TH_EPEER; TH_EFAIL after ten steps in a row that were not
+ * finite. Calls: Collective. */
+struct th_run_input {
+    const th_train_options *options;
+    const char             *folder, *config;
+    uint64_t                program_hash, config_hash;
+    th_run_hooks            hooks;
+};
+TH_MUST_CHECK th_code th_run(th_world *world, const struct th_run_input *in, th_err *err);
+
+#endif
