@@ -10,9 +10,9 @@
 
 // The same bits on all ranks and in every run: MPI recommends this of a reduction and demands it of
 // nobody, so here is why it holds. With MPI_IN_PLACE, Open MPI (libnbc) always takes its binomial
-// tree: pairs of ranks are added in a fixed order, the root's sum is sent to all. Its other
-// algorithms, which a user can force with OMPI_MCA_coll_libnbc_iallreduce_algorithm, are fixed in
-// order too, but up to 4.1.x some are wrong in place: open-mpi/ompi issue 9385.
+// tree: pairs of ranks are added in a fixed order, and rank 0's sum is sent to all. The others,
+// which a user can force with OMPI_MCA_coll_libnbc_iallreduce_algorithm, are fixed in order as
+// well, but before 4.1.2 some were wrong in place (open-mpi/ompi issue 9385).
 // tests/mpi/test_comm_buckets.c holds the library to it, with ranks that arrive early and late.
 
 struct th_buckets {
