@@ -203,7 +203,9 @@ static bool has_word(const char *words, const char *word)
 {
     size_t length = strlen(word);
 
-    for (const char *at = words; length > 0 && (at = strstr(at, word)); at += length)
+    if (length == 0 || strchr(word, ' '))
+        return false;
+    for (const char *at = words; (at = strstr(at, word)); at += length)
         if ((at == words || at[-1] == ' ') && (at[length] == ' ' || at[length] == '\0'))
             return true;
     return false;
