@@ -87,6 +87,22 @@ static void long_rows_travel_as_pieces(void **state)
     }
 }
 
+// No slice is like the next one: fewer rows than ranks leave some empty, 4097 over 4 makes one
+// longer. Twice, so that a rank that was done early meets the next gather early.
+static void uneven_and_empty_slices_arrive_whole(void **state)
+{
+    (void)state;
+    static const int64_t rows[] = { 1, 2, 3, 7, 4097 };
+
+    for (int round = 0; round < 2; round++)
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+            for (int in_place = 0; in_place < 2; in_place++) {
+                (void)usleep((useconds_t)((world->rank * 7 + (int)i * 3) % 5) * 200);
+                job j = start(rows[i], 516, INT_MAX, in_place, round);
+                finish(&j);
+            }
+}
+
 // The image features' gather is under way while the text features' one starts.
 static void two_gathers_under_way_do_not_mix(void **state)
 {
@@ -136,6 +152,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_arrive_in_rank_order),
         cmocka_unit_test(long_rows_travel_as_pieces),
+        cmocka_unit_test(uneven_and_empty_slices_arrive_whole),
         cmocka_unit_test(two_gathers_under_way_do_not_mix),
         cmocka_unit_test(nothing_to_gather_is_fine),
         cmocka_unit_test(more_rows_than_mpi_counts_are_refused),
