@@ -7,8 +7,8 @@
 /* Local work may have failed on some ranks: call it with each rank's code (and err when it failed).
  * Returns TH_OK on all ranks or an error on all. A rank that failed keeps its own error; the others
  * get TH_EPEER whose `what` quotes the first failing rank: "rank 3 of 8 on node7: <its what>", with
- * its fix. When a peer's code is TH_EUSAGE, TH_EDATA or TH_EIO, the others return that code too, so
- * that every rank exits alike. */
+ * its fix and trail. When that rank's code is TH_EUSAGE, TH_EDATA, TH_EIO or TH_ESTOP, the others
+ * return it too, so that every rank exits alike. */
 TH_MUST_CHECK th_code th_agree(th_world *world, th_code code, th_err *err);
 
 /* *out = bitwise or of all ranks' flags: someone wants to stop, someone's loss is not finite. */

@@ -2,7 +2,7 @@
  *
  * Calls: everything in comm/ is Collective unless it says Local, and one thread at a time
  * (MPI_THREAD_SERIALIZED). On a world of one rank no call communicates. An MPI error comes back as
- * TH_EPEER (MPI_ERRORS_RETURN is set); after one the job cannot go on. */
+ * TH_EPEER (MPI_ERRORS_RETURN is set); after one the job cannot go on: th_world_abort. */
 #ifndef TH_COMM_WORLD_H
 #define TH_COMM_WORLD_H
 
@@ -40,7 +40,7 @@ TH_MUST_CHECK th_code th_world_broadcast(th_world *world, void *bytes, size_t si
 /* values[count] = sum over ranks, in rank order on every rank: the same bits everywhere. */
 TH_MUST_CHECK th_code th_world_sum(th_world *world, double *values, int count, th_err *err);
 
-/* values[count] = largest over ranks. */
+/* values[count] = largest over ranks; NaN when any rank has NaN. */
 TH_MUST_CHECK th_code th_world_max(th_world *world, double *values, int count, th_err *err);
 
 #endif

@@ -11,7 +11,7 @@ static th_world *const world = &th_mpi_world;
 
 static uint8_t byte_of(int64_t row, size_t k, int salt)
 {
-    return (uint8_t)((uint64_t)(row * 131 + (int64_t)k * 17 + salt * 59) % 253);
+    return (uint8_t)((uint64_t)(row * 131 + (int64_t)k * 17 + (int64_t)salt * 59) % 253);
 }
 
 typedef struct {
@@ -70,7 +70,7 @@ static void rows_arrive_in_rank_order(void **state)
 
     for (size_t i = 0; i < sizeof row_bytes / sizeof *row_bytes; i++)
         for (int in_place = 0; in_place < 2; in_place++) {
-            job j = start(4 * world->size, row_bytes[i], INT_MAX, in_place, (int)i);
+            job j = start((int64_t)4 * world->size, row_bytes[i], INT_MAX, in_place, (int)i);
             finish(&j);
         }
 }

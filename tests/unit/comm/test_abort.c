@@ -77,7 +77,7 @@ static const struct way {
     const char *name;
     int (*run)(int *, char ***);
     int         exit_code;
-    const char *says; // on stdout or stderr: an exit code of 1 can have other reasons
+    const char *says; // on stdout or stderr, since 1 and 2 can have other reasons
 } ways[] = {
     { "a_rank_that_aborts_ends_the_job_with_its_code", rank_aborts, 74,
       "MPI_ABORT was invoked on rank 1" },
