@@ -31,10 +31,4 @@ TH_MUST_CHECK th_code th_embed_texts(const th_parameters *parameters, const th_t
                                      const char *const *texts, int64_t n, th_arena *arena,
                                      th_real *features, th_err *err);
 
-/* Opens the table of the options' model with the weights of the newest good generation of a run.
- * *out_step (may be NULL) is its step. Errors: TH_EDATA when there is none. Local. */
-TH_MUST_CHECK th_code th_load_weights(const char *run_folder, const th_train_options *options,
-                                      int64_t vocabulary, th_parameters *out, int64_t *out_step,
-                                      th_err *err);
-
 #endif

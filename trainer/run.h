@@ -13,6 +13,7 @@
 /* One step, as launch/ shows it. */
 typedef struct {
     int64_t step, total_steps; // steps done, this one included
+    int64_t batch;
     int64_t samples_seen;
     double  epoch; // samples seen / records
     double  loss, grad_norm, logit_scale, lr;

@@ -1,0 +1,201 @@
+/* trainer/run.c - the loop of a run: read, step, write down, evaluate, commit, stop. */
+#include "trainer/run.h"
+
+#include "base/log.h"
+#include "comm/agree.h"
+#include "trainer/session.h"
+
+#include <math.h>
+#include <time.h>
+
+#define MOST_SKIPPED_IN_ROW 10
+
+// What a rank may say at the top of a step; all act on what any has said.
+enum { STOP_ASKED = 1, CHECKPOINT_DUE = 2, BATCH_FAILED = 4 };
+
+static double now(void)
+{
+    struct timespec time;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &time); // cannot fail with this clock
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static bool checkpoint_due(const th_session *session)
+{
+    th_span every = session->options->checkpoint_every;
+
+    if (session->saved_step == session->state.step)
+        return false;
+    switch (every.unit) {
+    case TH_SECONDS:
+        return session->world->rank == 0 && now() - session->saved_at >= every.amount;
+    case TH_NEVER:
+        return false;
+    default:
+        return session->checkpoint_steps > 0 &&
+               session->state.step % session->checkpoint_steps == 0;
+    }
+}
+
+static th_code save(th_session *session, double *out_seconds, th_err *err)
+{
+    double  start = now();
+    th_code rc = th_session_save(session, err);
+
+    session->saved_step = session->state.step;
+    session->saved_at = now();
+    *out_seconds = session->saved_at - start;
+    return rc;
+}
+
+static th_code evaluate(th_session *session, th_err *err)
+{
+    const th_run_hooks *hooks = &session->in->hooks;
+    th_features         features = { 0 };
+    th_eval_report      report;
+    th_code             rc = TH_OK;
+
+    th_arena_rewind(&session->activations, 0);
+    TH_TRY(th_embed_pack(session->world, &session->parameters, session->val, &session->activations,
+                         &features, err));
+    TH_TRY(th_evaluate(session->world, &features, th_session_logit_scale(session),
+                       session->options->batch, &session->activations, &report, err));
+    report.step = session->state.step;
+    if (session->metrics)
+        rc = th_metrics_eval(session->metrics, &report, err);
+    TH_TRY(th_agree(session->world, rc, err));
+    if (hooks->on_eval)
+        hooks->on_eval(hooks->context, &report);
+out:
+    th_features_free(&features);
+    return rc;
+}
+
+// Updates the weights, or skips the step when its loss or gradient is not finite: that is the same
+// on all ranks. Ten in a row end the run.
+static th_code update(th_session *session, const th_step_result *result, double rate, th_err *err)
+{
+    th_saved_state *state = &session->state;
+    th_code         rc = TH_OK;
+
+    if (result->finite) {
+        for (int i = 0; i < session->parameters.row_count; i++)
+            session->row_rate[i] = rate * session->factor[i];
+        th_adamw_update(&session->parameters, &session->adamw, session->row_rate,
+                        result->gradient_norm);
+        state->skipped_in_row = 0;
+    } else {
+        state->skipped++;
+        state->skipped_in_row++;
+        if (session->world->rank == 0)
+            th_alarm(
+                "step %lld: the %s is not finite, so no rank updates (%lld such steps, %lld in a "
+                "row)",
+                (long long)state->step + 1, isfinite(result->loss) ? "gradient" : "loss",
+                (long long)state->skipped, (long long)state->skipped_in_row);
+    }
+    state->step++;
+    state->stage_step++;
+    state->samples_seen += session->options->batch;
+    TH_CHECK(state->skipped_in_row < MOST_SKIPPED_IN_ROW, TH_EFAIL,
+             "lower optimizer.lr, lengthen lr.warmup, or look at the data of these steps",
+             "%d steps in a row had a loss or gradient that is not finite, up to step %lld",
+             MOST_SKIPPED_IN_ROW, (long long)state->step);
+out:
+    return rc;
+}
+
+// One step and its line in metrics.jsonl. `start` is when this step began to wait for its batch.
+static th_code train_step(th_session *session, const th_batch *batch, th_step_report *report,
+                          double start, th_err *err)
+{
+    const th_run_hooks *hooks = &session->in->hooks;
+    double              rate = th_rate_at(&session->rate, session->state.step);
+    th_step_result      result;
+    th_code             rc = TH_OK, failed;
+
+    TH_TRY(th_step_gradient(session->step, batch, &result, err));
+    failed = update(session, &result, rate, err);
+    report->step = session->state.step;
+    report->total_steps = session->rate.total;
+    report->batch = session->options->batch;
+    report->samples_seen = session->state.samples_seen;
+    report->epoch = (double)report->samples_seen / (double)session->records;
+    report->loss = result.loss;
+    report->grad_norm = result.gradient_norm;
+    report->logit_scale = th_session_logit_scale(session);
+    report->lr = rate;
+    report->skipped = !result.finite;
+    report->seconds = now() - start;
+    session->state.seconds += report->seconds;
+    if (session->metrics) {
+        th_err lost;
+        rc = th_metrics_step(session->metrics, report, failed == TH_OK ? err : &lost);
+    }
+    if (hooks->on_step)
+        hooks->on_step(hooks->context, report);
+    rc = failed != TH_OK ? failed : rc;
+out:
+    return rc;
+}
+
+static bool evaluation_due(const th_session *session)
+{
+    if (!session->val || session->eval_steps == 0)
+        return false;
+    return session->state.step % session->eval_steps == 0 ||
+           session->state.step == session->rate.total;
+}
+
+// From the top of one step to the top of the next. *out_stop: someone was asked to stop.
+static th_code advance(th_session *session, bool *out_stop, th_err *err)
+{
+    const th_run_hooks *hooks = &session->in->hooks;
+    double              start = now();
+    th_step_report      report = { 0 };
+    const th_batch     *batch = NULL;
+    uint32_t            flags = 0;
+    th_code             rc = TH_OK, read;
+
+    read = th_loader_next(session->loader, &batch, &report.data_seconds, err);
+    flags |= read != TH_OK ? BATCH_FAILED : 0;
+    flags |= hooks->stop_asked && hooks->stop_asked(hooks->context) ? STOP_ASKED : 0;
+    flags |= checkpoint_due(session) ? CHECKPOINT_DUE : 0;
+    TH_TRY(th_agree_flags(session->world, flags, &flags, read == TH_OK ? err : &(th_err){ 0 }));
+    if (flags & BATCH_FAILED)
+        TH_TRY(th_agree(session->world, read, err));
+    if (flags & (CHECKPOINT_DUE | STOP_ASKED) && session->saved_step != session->state.step)
+        TH_TRY(save(session, &report.checkpoint_seconds, err));
+    *out_stop = flags & STOP_ASKED;
+    if (*out_stop)
+        goto out;
+    TH_TRY(th_agree(session->world, train_step(session, batch, &report, start, err), err));
+    if (evaluation_due(session))
+        TH_TRY(evaluate(session, err));
+out:
+    return rc;
+}
+
+th_code th_run(th_world *world, const struct th_run_input *in, th_err *err)
+{
+    th_session *session = NULL;
+    bool        stop = false;
+    double      seconds;
+    th_code     rc = TH_OK;
+
+    TH_TRY(th_session_open(world, in, &session, err));
+    session->saved_at = now();
+    while (session->state.step < session->rate.total && !stop)
+        TH_TRY(advance(session, &stop, err));
+    if (session->saved_step != session->state.step)
+        TH_TRY(save(session, &seconds, err));
+    TH_TRY(th_session_finish(session, err));
+    if (stop)
+        rc = th_fail(err, TH_ESTOP, "run the same command again to go on", __FILE__, __LINE__,
+                     "stopped as asked at step %lld of %lld", (long long)session->state.step,
+                     (long long)session->rate.total);
+out:
+    th_session_close(session);
+    return rc;
+}

@@ -1,0 +1,55 @@
+/* trainer/session.h - what a run holds while it trains: opened in one place, closed in one place.
+ */
+#ifndef TH_TRAINER_SESSION_H
+#define TH_TRAINER_SESSION_H
+
+#include "checkpoint/writer.h"
+#include "trainer/evaluate.h"
+#include "trainer/metrics.h"
+#include "trainer/optim/rate.h"
+#include "trainer/state.h"
+#include "trainer/step.h"
+
+typedef struct {
+    th_world                  *world;
+    const struct th_run_input *in;
+    const th_train_options    *options;
+
+    th_pack   *train, *val; // val is NULL without data.val
+    int64_t    records;     // of train
+    th_loader *loader;
+
+    th_parameters parameters;
+    th_step      *step;
+    th_arena      activations; // of steps and evaluations
+    th_adamw      adamw;
+    th_rate       rate;
+    double       *factor;   // [row_count] of the rate, by row
+    double       *row_rate; // [row_count] this step's
+
+    int64_t eval_steps;       // 0: never
+    int64_t checkpoint_steps; // 0: by time or never
+
+    th_saved_state      state;
+    int64_t             saved_step; // newest step handed to the writer, -1 for none
+    double              saved_at;   // when, in seconds of the monotonic clock
+    th_saved_parameter *saved;      // rank 0: the table as a snapshot
+    th_writer          *writer;     // rank 0
+    th_metrics         *metrics;    // rank 0
+} th_session;
+
+/* Opens packs, table, step, loader, and on rank 0 writer and metrics; resumes from the newest good
+ * generation. Errors: as th_run. Calls: Collective. */
+TH_MUST_CHECK th_code th_session_open(th_world *world, const struct th_run_input *in,
+                                      th_session **out, th_err *err);
+void                  th_session_close(th_session *session); // accepts NULL
+
+/* Hands the state to the checkpoint writer; waits only for the copy. Calls: Collective. */
+TH_MUST_CHECK th_code th_session_save(th_session *session, th_err *err);
+
+/* Waits until the last generation is committed. Errors: TH_EIO when it could not be. Collective. */
+TH_MUST_CHECK th_code th_session_finish(th_session *session, th_err *err);
+
+double th_session_logit_scale(const th_session *session);
+
+#endif

@@ -1,0 +1,428 @@
+#include "trainer/step.h"
+
+#include "base/slice.h"
+#include "comm/agree.h"
+#include "comm/gather.h"
+#include "trainer/loss/contrastive.h"
+#include "trainer/nn/normalize.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUCKET_BYTES                                                                               \
+    ((int64_t)8 << 20) // groups are joined up to this; one larger group is a bucket
+
+enum { IMAGE, TEXT };
+
+// Where the passes of one tower stand.
+typedef struct {
+    th_pass_plan plan;
+    th_tape    **tapes; // [plan.count], NULL where not kept
+    size_t      *below; // [plan.count] the arena's mark under the tape
+} pass_state;
+
+typedef struct {
+    int lowest_group; // the bucket is ready when this group, the last of it to come, is done
+} bucket_span;
+
+struct th_step {
+    th_step_options options;
+    th_image_tower  image;
+    th_text_tower   text;
+    int64_t         first, b; // this rank's rows of the global batch
+    bool            trains[2];
+
+    th_arena activations;  // tapes and scratch of the passes, and the loss's tiles
+    th_arena features;     // the arrays below
+    th_real *image_all;    // [B, d]
+    th_real *text_all;     // [B, K, d]
+    th_real *raw;          // [b * K, d] features before normalisation, and gradients behind it
+    th_real *norm[2];      // [b], [b * K]
+    th_real *d_feature[2]; // [b, d], [b * K, d]
+
+    const th_batch *batch;
+    pass_state      pass[2];
+    int             pass_room; // micro-batches that pass[].tapes hold
+
+    th_buckets  *buckets;
+    bucket_span *spans;
+    int          bucket_count, next_bucket;
+    bool         last_micro; // backward is in the micro-batch after which gradients are final
+    th_code      hook_code;  // a hook's failure, reported behind the pass
+    th_err       hook_err;
+};
+
+static void image_bytes(const void *context, int64_t first, int64_t n, size_t *out_tape,
+                        size_t *out_scratch)
+{
+    const th_step *step = context;
+
+    (void)first;
+    th_image_tower_bytes(&step->image, n, out_tape, out_scratch);
+}
+
+static void text_bytes(const void *context, int64_t first, int64_t n, size_t *out_tape,
+                       size_t *out_scratch)
+{
+    const th_step *step = context;
+    int64_t        K = step->options.captions;
+    const int64_t *offsets = step->batch->offsets;
+
+    th_text_tower_bytes(&step->text, n * K, offsets[(first + n) * K] - offsets[first * K], out_tape,
+                        out_scratch);
+}
+
+static bool tower_trains(const th_parameters *parameters, th_tower tower)
+{
+    for (int i = 0; i < parameters->row_count; i++)
+        if (parameters->rows[i].tower == tower && parameters->rows[i].trainable)
+            return true;
+    return false;
+}
+
+// Cuts the trainable groups into contiguous buckets, from the end of the arena, where backward
+// starts. The logit scale is left out: its gradient is complete on every rank.
+static th_code lay_out_buckets(th_step *step, th_err *err)
+{
+    const th_parameters *parameters = step->options.parameters;
+    th_bucket           *ranges = NULL;
+    int                  count = 0;
+    bool                 open = false; // the bucket at count - 1 may still grow downward
+    th_code              rc = TH_OK;
+
+    TH_TRY(th_alloc((size_t)parameters->group_count, sizeof *ranges, "buckets", (void **)&ranges,
+                    err));
+    TH_TRY(th_alloc((size_t)parameters->group_count, sizeof *step->spans, "bucket spans",
+                    (void **)&step->spans, err));
+    for (int g = parameters->group_count - 1; g >= 0; g--) {
+        const th_group *group = &parameters->groups[g];
+        if (!group->trainable || group->tower == TH_NO_TOWER) {
+            open = false;
+            continue;
+        }
+        if (open && ranges[count - 1].count * (int64_t)sizeof(th_real) < BUCKET_BYTES) {
+            ranges[count - 1].first = group->first;
+            ranges[count - 1].count += group->count;
+        } else {
+            ranges[count++] = (th_bucket){ .first = group->first, .count = group->count };
+        }
+        step->spans[count - 1].lowest_group = g;
+        open = true;
+    }
+    step->bucket_count = count;
+    TH_TRY(th_buckets_open(step->options.world, parameters->gradient, TH_REAL_NUMBER, ranges, count,
+                           &step->buckets, err));
+out:
+    free(ranges);
+    return rc;
+}
+
+size_t th_step_feature_bytes(const th_world *world, int64_t batch, int64_t captions, int64_t d)
+{
+    size_t  real = sizeof(th_real);
+    int64_t b = th_slice_count(batch, world->size, 0); // the longest slice
+    int64_t rows = batch * (1 + captions) + b * (1 + 2 * captions);
+
+    return (size_t)rows * (size_t)d * real + (size_t)(b * (1 + captions)) * real +
+           th_contrastive_bytes(world, batch, d, captions, true) + 16 * 64;
+}
+
+static th_code lay_out_features(th_step *step, th_err *err)
+{
+    const th_step_options *options = &step->options;
+    size_t                 real = sizeof(th_real);
+    size_t    d = (size_t)options->parameters->model.embed, K = (size_t)options->captions;
+    size_t    B = (size_t)options->batch, b = (size_t)step->b;
+    th_arena *arena = &step->features;
+    th_code   rc = TH_OK;
+
+    TH_TRY(th_arena_open(
+        arena, th_step_feature_bytes(options->world, options->batch, options->captions, (int64_t)d),
+        err));
+    step->image_all = th_arena_take(arena, B * d, real);
+    step->text_all = th_arena_take(arena, B * K * d, real);
+    step->raw = th_arena_take(arena, b * K * d, real);
+    step->norm[IMAGE] = th_arena_take(arena, b, real);
+    step->norm[TEXT] = th_arena_take(arena, b * K, real);
+    step->d_feature[IMAGE] = th_arena_take(arena, b * d, real);
+    step->d_feature[TEXT] = th_arena_take(arena, b * K * d, real);
+    TH_CHECK(step->d_feature[TEXT], TH_EIO, "lower batch",
+             "could not lay out features of %zu samples", B);
+out:
+    return rc;
+}
+
+th_code th_step_open(const th_step_options *options, th_step **out, th_err *err)
+{
+    th_step *step = NULL;
+    th_code  rc = TH_OK;
+
+    TH_TRY(th_alloc(1, sizeof *step, "step", (void **)&step, err));
+    step->options = *options;
+    step->image.parameters = step->text.parameters = options->parameters;
+    memcpy(step->image.mean, options->mean, sizeof options->mean);
+    memcpy(step->image.deviation, options->deviation, sizeof options->deviation);
+    step->first = th_slice_first(options->batch, options->world->size, options->world->rank);
+    step->b = th_slice_count(options->batch, options->world->size, options->world->rank);
+    step->trains[IMAGE] = tower_trains(options->parameters, TH_IMAGE);
+    step->trains[TEXT] = tower_trains(options->parameters, TH_TEXT_TOWER);
+    TH_TRY(lay_out_features(step, err));
+    TH_TRY(lay_out_buckets(step, err));
+    *out = step;
+out:
+    if (rc != TH_OK)
+        th_step_close(step);
+    return rc;
+}
+
+void th_step_close(th_step *step)
+{
+    if (!step)
+        return;
+    th_buckets_close(step->buckets);
+    th_arena_close(&step->features);
+    for (int t = 0; t < 2; t++) {
+        free(step->pass[t].tapes);
+        free(step->pass[t].below);
+    }
+    free(step->spans);
+    free(step);
+}
+
+static th_code plan(th_step *step, th_err *err)
+{
+    th_pass_plan plans[2];
+    th_pass_cost cost[2] = { { image_bytes, step, step->trains[IMAGE] },
+                             { text_bytes, step, step->trains[TEXT] } };
+    th_code      rc = TH_OK;
+
+    TH_TRY(th_plan_passes(cost, step->b, step->options.micro_batch, step->options.activation_bytes,
+                          plans, err));
+    if (plans[0].count > step->pass_room) {
+        for (int t = 0; t < 2; t++) {
+            free(step->pass[t].tapes);
+            free(step->pass[t].below);
+            step->pass[t] = (pass_state){ 0 };
+            step->pass_room = 0;
+            TH_TRY(th_alloc((size_t)plans[0].count, sizeof(th_tape *), "tapes",
+                            (void **)&step->pass[t].tapes, err));
+            TH_TRY(th_alloc((size_t)plans[0].count, sizeof(size_t), "tape marks",
+                            (void **)&step->pass[t].below, err));
+        }
+        step->pass_room = (int)plans[0].count;
+    }
+    for (int t = 0; t < 2; t++) {
+        step->pass[t].plan = plans[t];
+        for (int64_t i = 0; i < plans[t].count; i++)
+            step->pass[t].tapes[i] = NULL;
+    }
+out:
+    return rc;
+}
+
+// Samples [*first, *first + returned) of the rank batch are micro-batch i.
+static int64_t micro_samples(const th_step *step, int64_t i, int64_t *first)
+{
+    int64_t m = step->pass[IMAGE].plan.micro;
+
+    *first = i * m;
+    return *first + m < step->b ? m : step->b - *first;
+}
+
+static th_code forward_micro(th_step *step, int tower, int64_t i, th_tape **tape, th_real *features,
+                             th_err *err)
+{
+    int64_t K = step->options.captions, first, n = micro_samples(step, i, &first);
+    int64_t size = step->options.parameters->model.image.size;
+
+    if (tower == IMAGE)
+        return th_image_forward(&step->image, step->batch->pixels + first * size * size * 3, n,
+                                step->options.activations, tape, features, err);
+    th_captions captions = { .tokens = step->batch->tokens,
+                             .offsets = step->batch->offsets + first * K,
+                             .n = n * K };
+    return th_text_forward(&step->text, &captions, step->options.activations, tape, features, err);
+}
+
+// All micro-batches of a tower forward; raw features stand in `raw`, unit ones at `unit`.
+static th_code forward(th_step *step, int tower, th_real *raw, th_real *unit, th_gather *behind,
+                       th_err *err)
+{
+    pass_state *pass = &step->pass[tower];
+    int64_t     d = step->options.parameters->model.embed;
+    int64_t     rows = tower == IMAGE ? 1 : step->options.captions;
+    th_code     rc = TH_OK;
+
+    for (int64_t i = 0; i < pass->plan.count; i++) {
+        bool    kept = i >= pass->plan.count - pass->plan.keep;
+        int64_t first;
+        (void)micro_samples(step, i, &first);
+        pass->below[i] = step->options.activations->used_bytes;
+        TH_TRY(forward_micro(step, tower, i, kept ? &pass->tapes[i] : NULL, raw + first * rows * d,
+                             err));
+        TH_TRY(th_gather_drive(behind, err));
+    }
+    th_normalize_rows(raw, step->b * rows, d, unit, step->norm[tower]);
+out:
+    return rc;
+}
+
+static void start_ready_buckets(void *context, int group)
+{
+    th_step *step = context;
+
+    if (!step->last_micro || step->hook_code != TH_OK)
+        return;
+    // Buckets end where a group is the lowest of them; the next one to start waits for its lowest.
+    while (step->next_bucket < step->bucket_count &&
+           step->spans[step->next_bucket].lowest_group >= group && step->hook_code == TH_OK)
+        step->hook_code = th_buckets_start(step->buckets, step->next_bucket++, &step->hook_err);
+}
+
+static void drive_buckets(void *context)
+{
+    th_step *step = context;
+
+    if (step->hook_code == TH_OK)
+        step->hook_code = th_buckets_drive(step->buckets, &step->hook_err);
+}
+
+// Backward of a tower, from its last micro-batch to its first. Tapes that were not kept are made
+// again; they lie above the kept ones, which are used up first, so the arena stays a stack.
+static th_code backward(th_step *step, int tower, th_err *err)
+{
+    pass_state       *pass = &step->pass[tower];
+    int64_t           d = step->options.parameters->model.embed;
+    int64_t           rows = tower == IMAGE ? 1 : step->options.captions;
+    th_backward_hooks hooks = { start_ready_buckets, drive_buckets, step };
+    th_code           rc = TH_OK;
+
+    for (int64_t i = pass->plan.count - 1; i >= 0; i--) {
+        int64_t  first;
+        th_tape *tape = pass->tapes[i];
+        bool     add = i < pass->plan.count - 1;
+        size_t   mark = tape ? pass->below[i] : step->options.activations->used_bytes;
+
+        (void)micro_samples(step, i, &first);
+        if (!tape) // its features come out again; `raw` is free for them now
+            TH_TRY(forward_micro(step, tower, i, &tape, step->raw + first * rows * d, err));
+        step->last_micro = i == 0;
+        const th_real *d_features = step->d_feature[tower] + first * rows * d;
+        if (tower == IMAGE)
+            TH_TRY(th_image_backward(&step->image, tape, d_features, add, step->options.activations,
+                                     &hooks, err));
+        else
+            TH_TRY(th_text_backward(&step->text, tape, d_features, add, step->options.activations,
+                                    &hooks, err));
+        th_arena_rewind(step->options.activations, mark);
+        if (step->hook_code != TH_OK) {
+            *err = step->hook_err;
+            return step->hook_code;
+        }
+    }
+out:
+    return rc;
+}
+
+// A rank without samples (more ranks than samples) has the gradient zero.
+static void clear_gradient(th_step *step)
+{
+    const th_parameters *parameters = step->options.parameters;
+
+    for (int i = 0; i < parameters->row_count; i++)
+        if (parameters->rows[i].trainable)
+            memset(th_gradient(parameters, i), 0,
+                   (size_t)parameters->rows[i].count * sizeof(th_real));
+}
+
+static th_code features_of_all(th_step *step, th_gather **image_gather, th_gather **text_gather,
+                               th_err *err)
+{
+    const th_step_options *options = &step->options;
+    int64_t                B = options->batch, K = options->captions;
+    int64_t                d = options->parameters->model.embed;
+    th_real               *image = step->image_all + step->first * d;
+    th_real               *text = step->text_all + step->first * K * d;
+    th_code                rc = TH_OK;
+
+    // The plan depends on the captions of this rank: one may not fit where the others do.
+    TH_TRY(th_agree(options->world, plan(step, err), err));
+    TH_TRY(forward(step, IMAGE, step->raw, image, NULL, err));
+    TH_TRY(th_gather_start(options->world, image, B, (size_t)d * sizeof(th_real), step->image_all,
+                           image_gather, err));
+    TH_TRY(forward(step, TEXT, step->raw, text, *image_gather, err));
+    TH_TRY(th_gather_start(options->world, text, B, (size_t)(K * d) * sizeof(th_real),
+                           step->text_all, text_gather, err));
+out:
+    return rc;
+}
+
+static th_code differentiate(th_step *step, th_err *err)
+{
+    int64_t d = step->options.parameters->model.embed, K = step->options.captions;
+    th_code rc = TH_OK;
+
+    step->next_bucket = 0;
+    if (step->b == 0)
+        clear_gradient(step);
+    th_normalize_rows_backward(step->text_all + step->first * K * d, step->norm[TEXT],
+                               step->d_feature[TEXT], step->b * K, d, step->d_feature[TEXT]);
+    th_normalize_rows_backward(step->image_all + step->first * d, step->norm[IMAGE],
+                               step->d_feature[IMAGE], step->b, d, step->d_feature[IMAGE]);
+    if (step->trains[TEXT])
+        TH_TRY(backward(step, TEXT, err));
+    if (step->trains[IMAGE])
+        TH_TRY(backward(step, IMAGE, err));
+    while (step->next_bucket < step->bucket_count) // of a rank without samples
+        TH_TRY(th_buckets_start(step->buckets, step->next_bucket++, err));
+    TH_TRY(th_buckets_finish(step->buckets, err));
+out:
+    return rc;
+}
+
+th_code th_step_gradient(th_step *step, const th_batch *batch, th_step_result *out, th_err *err)
+{
+    const th_step_options *options = &step->options;
+    th_parameters         *parameters = options->parameters;
+    int                    scale = parameters->row_count - 1; // logit_scale is the last row
+    th_gather             *image_gather = NULL, *text_gather = NULL;
+    th_contrastive_output  loss = { .d_image = step->d_feature[IMAGE],
+                                    .d_text = step->d_feature[TEXT] };
+    th_step_result         result = { .gradient_norm = NAN };
+    th_err                 later;
+    th_code                rc = TH_OK, finished;
+
+    step->batch = batch;
+    step->hook_code = TH_OK;
+    th_arena_rewind(step->options.activations, 0);
+    rc = features_of_all(step, &image_gather, &text_gather, err);
+    finished = th_gather_finish(image_gather, rc == TH_OK ? err : &later);
+    rc = rc == TH_OK ? finished : rc;
+    finished = th_gather_finish(text_gather, rc == TH_OK ? err : &later);
+    rc = rc == TH_OK ? finished : rc;
+    TH_TRY(rc);
+
+    th_contrastive_input input = { .B = options->batch,
+                                   .d = parameters->model.embed,
+                                   .K = options->captions,
+                                   .image = step->image_all,
+                                   .text = step->text_all,
+                                   .logit_scale = *th_weight(parameters, scale),
+                                   .backward = true };
+    size_t               mark = step->features.used_bytes;
+    rc = th_contrastive(options->world, &input, &step->features, &loss, err);
+    th_arena_rewind(&step->features, mark);
+    TH_TRY(rc);
+    result.loss = loss.loss;
+    if (isfinite(loss.loss)) {
+        TH_TRY(differentiate(step, err));
+        if (parameters->rows[scale].trainable)
+            *th_gradient(parameters, scale) = (th_real)loss.d_logit_scale;
+        result.gradient_norm = th_gradient_norm(parameters);
+    }
+    result.finite = isfinite(result.loss) && isfinite(result.gradient_norm);
+    *out = result;
+out:
+    return rc;
+}
