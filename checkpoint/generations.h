@@ -1,9 +1,13 @@
 /* checkpoint/generations.h - the committed checkpoints in a folder, newest first, and reading one.
  *
  * A generation is `step-00001200.h5` with its manifest `step-00001200.json` beside it. The manifest
- * is the commit record: {"format": 1, "step": .., "bytes": .., "hash": "<XXH3-64 of the whole
- * file>", "tensors": {"model/<name>": "<hash of its bytes>", ..}, "manifest_hash": ..}; a file
- * without one was never committed and is ignored (and removed when a new generation commits). */
+ * is the commit record: {"format": 1, "step": .., "file": .., "bytes": .., "hash": "<XXH3-64 of the
+ * whole file>", "tensors": {"model/<name>": "<hash of its bytes>", ..}, "manifest_hash": ..}; a
+ * file without one was never committed and is ignored (and removed before a new generation is
+ * written). A step that is saved again is written to `step-00001200-2.h5`, and the new manifest
+ * names that.
+ *
+ * Any thread; a reader may be used by several at once. */
 #ifndef TH_CHECKPOINT_GENERATIONS_H
 #define TH_CHECKPOINT_GENERATIONS_H
 
@@ -13,8 +17,9 @@
 
 typedef struct {
     int64_t step;
-    int64_t bytes;      // of the .h5 file, as the manifest says
-    int64_t time;       // seconds since 1970 when it was committed
+    int64_t bytes; // of the .h5 file, as the manifest says
+    int64_t time;  // seconds since 1970 when it was committed
+    int64_t samples_seen, stage;
     char    name[32];   // "step-00001200.h5"
     char    error[400]; // "" when good, else why it does not count; filled by list or verify
 } th_generation;
@@ -35,10 +40,17 @@ TH_MUST_CHECK th_code th_generation_verify(const char *folder, const th_generati
 TH_MUST_CHECK th_code th_generations_newest_good(const char *folder, th_generation *out,
                                                  bool *out_found, th_err *err);
 
-/* A generation held open for reading. */
+/* A generation held open for reading. Size and whole-file hash are checked before HDF5 sees the
+ * file. Errors: TH_EDATA when it is not as its manifest says; TH_EIO. */
 typedef struct th_reader th_reader;
 TH_MUST_CHECK th_code    th_reader_open(const char *path, th_reader **out, th_err *err);
 void                     th_reader_close(th_reader *reader); // accepts NULL
+
+/* th_generations_newest_good and th_reader_open in one, with the file read once for its hash.
+ * *out_reader is NULL when the folder has no generation; *out_generation may be NULL. Errors: as
+ * th_generations_newest_good. */
+TH_MUST_CHECK th_code th_reader_open_newest(const char *folder, th_reader **out_reader,
+                                            th_generation *out_generation, th_err *err);
 
 const th_saved_state *th_reader_state(const th_reader *reader);
 const char           *th_reader_config(const th_reader *reader); // YAML, owned by the reader
@@ -53,5 +65,16 @@ const th_saved_parameter *th_reader_parameters(const th_reader *reader, int *out
  * name, other shape (both shapes are printed), damage; TH_EIO. */
 TH_MUST_CHECK th_code th_reader_load(th_reader *reader, const th_saved_parameter *wanted,
                                      int64_t *out_step, bool *out_has_moments, th_err *err);
+
+/* What `thaw ckpt show` tells of the weights of one parameter. */
+typedef struct {
+    double  mean, deviation; // of the finite elements
+    double  smallest, largest;
+    int64_t not_finite; // NaN or infinite elements
+} th_tensor_summary;
+
+/* Reads the weights of parameter `index` of th_reader_parameters. Errors: TH_EDATA, TH_EIO. */
+TH_MUST_CHECK th_code th_reader_summary(th_reader *reader, int index, th_tensor_summary *out,
+                                        th_err *err);
 
 #endif

@@ -1,9 +1,10 @@
 /* checkpoint/writer.h - commits generations behind the training, which waits only for a copy.
  *
  * One thread writes: HDF5 file under a temporary name, fsync, read back and compare hashes, rename,
- * manifest (fsync, rename, directory fsync), and only then old generations are pruned. A failure
- * (disk full) leaves the older generations, is logged as an alarm and is reported by the next call;
- * training may go on.
+ * manifest (fsync, rename, directory fsync), and only then old generations are pruned. The file is
+ * read back from the disk where the system lets go of its cached pages, from the cache elsewhere. A
+ * failure (disk full) leaves the older generations, is logged as an alarm and is reported by the
+ * next call; training may go on.
  *
  * Calls: from one thread (the trainer's); only rank 0 has a writer. */
 #ifndef TH_CHECKPOINT_WRITER_H
@@ -27,7 +28,9 @@ typedef struct {
     int64_t committed_step;  // newest generation this writer committed, -1 for none
     int64_t failures;        // commits that failed
     double  stall_seconds;   // how long the last save kept training waiting
-    double  durable_seconds; // from the last finished save to its manifest on disk
+    double  flushed_seconds; // from the end of the copy to the file's bytes on disk (fsync)
+    double
+        durable_seconds; // from the end of the copy to the manifest on disk: read back, committed
 } th_writer_report;
 
 /* `snapshot` gives the shapes: the copy's memory is taken and touched here, in the thread, so that
