@@ -136,7 +136,7 @@ static void append(char *text, size_t size, const char *format, ...)
 static th_code check_fact(const th_world *world, const th_fact *fact, const uint64_t *hashes,
                           int stride, th_err *err)
 {
-    enum { NAMED = 3 }; // ranks named one by one: what they run on tells more than a long list
+    enum { NAMED = 2 }; // ranks named with their hosts: more do not fit in `what` next to the rest
     th_code  rc = TH_OK;
     char     who[NAMED * (TH_HOST_BYTES + 24) + 64] = "";
     int      votes = 0, reference = -1, others = 0;

@@ -57,14 +57,15 @@ th_code th_gather_start_limit(th_world *world, const void *local, int64_t total_
     int64_t        count = th_slice_count(total_rows, W, world->rank);
     unsigned char *mine = (unsigned char *)all + (size_t)first * row_bytes;
 
-    *out = NULL;
     TH_CHECK(total_rows >= 0 && total_rows <= limit, TH_EUSAGE, "use a smaller global batch",
              "cannot gather %lld rows: MPI counts up to %d", (long long)total_rows, limit);
     // In place on every rank or on none, says MPI. So every rank puts its rows where they belong.
     if (count > 0 && row_bytes > 0 && local != mine)
         memcpy(mine, local, (size_t)count * row_bytes);
-    if (W == 1 || total_rows == 0 || row_bytes == 0)
+    if (W == 1 || total_rows == 0 || row_bytes == 0) {
+        *out = NULL; // nothing is under way
         return TH_OK;
+    }
 
     TH_TRY(
         th_alloc(1, sizeof *gather + 2 * (size_t)W * sizeof(int), "an all-gather", &memory, err));

@@ -181,7 +181,7 @@ static const struct {
     { 4, { 2, 1, 1, 1 }, "rank 0 on %s differs from the 3 that agree" },
     { 4, { 2, 1, 1, 2 }, "rank 1 on %s, rank 2 on %s differ from the 2 that agree" },
     { 4, { 3, 1, 1, 2 }, "rank 0 on %s, rank 3 on %s differ from the 2 that agree" },
-    { 4, { 3, 1, 4, 2 }, "rank 1 on %s, rank 2 on %s, rank 3 on %s differ from rank 0 on %s" },
+    { 4, { 3, 1, 4, 2 }, "rank 1 on %s, rank 2 on %s and 1 more differ from rank 0 on %s" },
 };
 
 static void fill_hosts(char *out, size_t size, const char *pattern)

@@ -226,6 +226,19 @@ static void buckets_not_started_are_not_summed(void **state)
     th_buckets_close(buckets);
 }
 
+// Found before anything of that size is allocated or touched.
+static void too_many_pieces_are_refused(void **state)
+{
+    (void)state;
+    const th_bucket vast = { 0, (int64_t)1 << 40 };
+    th_buckets     *buckets = NULL;
+    th_err          err = { 0 };
+
+    assert_int_equal(th_buckets_open_limit(world, NULL, TH_FLOAT, &vast, 1, 100, &buckets, &err),
+                     TH_EUSAGE);
+    assert_null(buckets);
+}
+
 static void no_buckets_at_all_are_fine(void **state)
 {
     (void)state;
@@ -248,6 +261,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(all_ranks_have_the_same_bits_in_every_repetition),
         cmocka_unit_test(pieces_do_not_change_bits),
         cmocka_unit_test(buckets_not_started_are_not_summed),
+        cmocka_unit_test(too_many_pieces_are_refused),
         cmocka_unit_test(no_buckets_at_all_are_fine),
     };
     return th_mpi_test_main(&argc, &argv, tests, sizeof tests / sizeof *tests, 60);
