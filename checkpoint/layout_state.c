@@ -75,8 +75,9 @@ th_code th_layout_state_write(hid_t file, const th_saved_state *state, th_err *e
     size_t  length = strnlen(state->trigger, sizeof state->trigger);
 
     // More than eight attributes would move to a heap and an index of kilobytes.
-    TH_HDF5_CHECK(options >= 0 && H5Pset_attr_phase_change(options, 2 * FIELDS, 0) >= 0, TH_EIO,
-                  "could not set up HDF5");
+    TH_HDF5_CHECK(options >= 0 && H5Pset_attr_phase_change(options, 2 * FIELDS, 0) >= 0 &&
+                      H5Pset_obj_track_times(options, 0) >= 0,
+                  TH_EIO, "could not set up HDF5");
     group = H5Gcreate2(file, "state", H5P_DEFAULT, options, H5P_DEFAULT);
     TH_HDF5_CHECK(group >= 0, TH_EIO, "could not make group \"state\"");
     TH_TRY(write_attribute(group, "format", H5T_STD_I64LE, H5T_NATIVE_INT64, &format, err));

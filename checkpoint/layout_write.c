@@ -246,14 +246,15 @@ out:
 // Groups remember the order of their links: the order of the parameter table.
 static th_code make_groups(writing *w, th_err *err)
 {
-    th_code rc = TH_OK;
-    hid_t   optim = H5I_INVALID_HID, options = H5Pcreate(H5P_GROUP_CREATE);
-    hid_t   none = H5P_DEFAULT;
+    th_code  rc = TH_OK;
+    hid_t    optim = H5I_INVALID_HID, options = H5Pcreate(H5P_GROUP_CREATE);
+    hid_t    none = H5P_DEFAULT;
+    unsigned ordered = H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED;
 
-    TH_HDF5_CHECK(options >= 0 && H5Pset_link_creation_order(
-                                      options, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED) >= 0,
+    TH_HDF5_CHECK(options >= 0 && H5Pset_obj_track_times(options, 0) >= 0 &&
+                      H5Pset_link_creation_order(options, ordered) >= 0,
                   TH_EIO, "could not set up HDF5");
-    optim = H5Gcreate2(w->file, "optim", none, none, none);
+    optim = H5Gcreate2(w->file, "optim", none, options, none);
     w->parts[TH_MODEL] = H5Gcreate2(w->file, "model", none, options, none);
     w->parts[TH_EXP_AVG] = H5Gcreate2(optim, "exp_avg", none, options, none);
     w->parts[TH_EXP_AVG_SQ] = H5Gcreate2(optim, "exp_avg_sq", none, options, none);
@@ -271,11 +272,13 @@ out:
 static th_code make_file(writing *w, const char *path, int64_t reserve_bytes, th_err *err)
 {
     th_code rc = TH_OK;
-    hid_t   access = H5I_INVALID_HID;
+    hid_t   access = H5I_INVALID_HID, options = H5Pcreate(H5P_FILE_CREATE);
     void   *handle = NULL;
 
     TH_TRY(th_hdf5_access(&access, err));
-    w->file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    TH_HDF5_CHECK(options >= 0 && H5Pset_obj_track_times(options, 0) >= 0, TH_EIO,
+                  "could not set up HDF5");
+    w->file = H5Fcreate(path, H5F_ACC_TRUNC, options, access);
     TH_HDF5_CHECK(w->file >= 0, TH_EIO, "could not make file \"%s\"", path);
     TH_HDF5_CHECK(H5Fget_vfd_handle(w->file, H5P_DEFAULT, &handle) >= 0, TH_EIO,
                   "could not ask for the file \"%s\"", path);
@@ -287,6 +290,7 @@ static th_code make_file(writing *w, const char *path, int64_t reserve_bytes, th
              "could not reserve %lld bytes for \"%s\": %s", (long long)reserve_bytes, path,
              strerror(errno));
 out:
+    rc = th_hdf5_close(&options, H5Pclose, "options", rc, err);
     return th_hdf5_close(&access, H5Pclose, "options", rc, err);
 }
 
