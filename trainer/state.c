@@ -60,15 +60,12 @@ static th_code load_newest(const char *folder, th_parameters *parameters, bool m
 {
     th_generation generation;
     th_reader    *reader = NULL;
-    char          path[4096];
     th_code       rc = TH_OK;
 
-    TH_TRY(th_generations_newest_good(folder, &generation, found, err));
-    if (!*found)
+    TH_TRY(th_reader_open_newest(folder, &reader, &generation, err));
+    *found = reader != NULL;
+    if (!reader)
         goto out;
-    TH_CHECK(th_path_join(path, sizeof path, folder, generation.name), TH_EUSAGE,
-             "use a shorter run_dir", "path \"%s/%s\" is too long", folder, generation.name);
-    TH_TRY(th_reader_open(path, &reader, err));
     TH_TRY(th_state_load(parameters, reader, moments, err));
     *state = *th_reader_state(reader);
     th_info("loaded %s", generation.name);

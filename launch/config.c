@@ -1,0 +1,229 @@
+#include "launch/config.h"
+
+#include "base/file.h"
+#include "base/log.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+#define FILE_BYTES   ((size_t)1 << 20)
+#define MOST_DEPTH   8
+#define NAME_BYTES   128
+#define MOST_OPTIONS 512
+
+typedef struct {
+    const char          *path, *text;
+    const th_option_set *sets;
+    int                  set_count;
+    th_arena            *pool;
+    yaml_document_t     *document;
+    const char          *seen[MOST_OPTIONS]; // names set so far: one that stands twice is an error
+    int                  seen_count;
+} reader;
+
+// Says where: "run.yaml:3:9: " before `what`, and the line with a caret in the log.
+static th_code at(const reader *in, yaml_mark_t mark, th_err *err)
+{
+    const char *start = in->text;
+    char        what[sizeof err->what];
+
+    for (size_t n = 0; n < mark.line && start; n++) {
+        start = strchr(start, '\n');
+        start = start ? start + 1 : NULL;
+    }
+    if (start)
+        th_log(TH_WARN, "%s:%zu:%zu\n    %.*s\n    %*s^", in->path, mark.line + 1, mark.column + 1,
+               (int)strcspn(start, "\r\n"), start, (int)mark.column, "");
+    (void)snprintf(what, sizeof what, "%s", err->what);
+    (void)snprintf(err->what, sizeof err->what, "%.100s:%zu:%zu: %.140s", in->path, mark.line + 1,
+                   mark.column + 1, what);
+    return err->code;
+}
+
+static th_code set(reader *in, const char *name, const char *value, yaml_mark_t mark, th_err *err)
+{
+    th_code rc = TH_OK;
+
+    for (int i = 0; i < in->seen_count; i++)
+        if (strcmp(in->seen[i], name) == 0) {
+            rc = th_fail(err, TH_EUSAGE, "leave one of them", __FILE__, __LINE__,
+                         "option %s stands twice", name);
+            return at(in, mark, err);
+        }
+    if (in->seen_count < MOST_OPTIONS)
+        in->seen[in->seen_count++] = th_arena_text(in->pool, name);
+    rc = th_option_set_value(in->sets, in->set_count, name, value, in->pool, err);
+    return rc == TH_OK ? TH_OK : at(in, mark, err);
+}
+
+// A sequence of scalars is the text "[a, b]", which options of pairs read.
+static th_code sequence_text(reader *in, yaml_node_t *node, char *out, size_t size, th_err *err)
+{
+    size_t  used = (size_t)snprintf(out, size, "[");
+    th_code rc = TH_OK;
+
+    for (yaml_node_item_t *item = node->data.sequence.items.start;
+         item < node->data.sequence.items.top; item++) {
+        yaml_node_t *child = yaml_document_get_node(in->document, *item);
+        if (child->type != YAML_SCALAR_NODE) {
+            rc = th_fail(err, TH_EUSAGE, "see thaw help train", __FILE__, __LINE__,
+                         "a list may hold only plain values here");
+            return at(in, child->start_mark, err);
+        }
+        used += (size_t)snprintf(out + used, used < size ? size - used : 0, "%s%s",
+                                 used > 1 ? ", " : "", (char *)child->data.scalar.value);
+        if (used + 2 > size) {
+            rc = th_fail(err, TH_EUSAGE, "see thaw help train", __FILE__, __LINE__,
+                         "this list is too long");
+            return at(in, child->start_mark, err);
+        }
+    }
+    (void)snprintf(out + used, size - used, "]");
+    return rc;
+}
+
+static th_code walk(reader *in, yaml_node_t *node, const char *prefix, int depth, th_err *err);
+
+static th_code walk_pair(reader *in, yaml_node_pair_t *pair, const char *prefix, int depth,
+                         th_err *err)
+{
+    yaml_node_t *key = yaml_document_get_node(in->document, pair->key);
+    yaml_node_t *value = yaml_document_get_node(in->document, pair->value);
+    char         name[NAME_BYTES], list[256];
+    th_code      rc = TH_OK;
+
+    if (key->type != YAML_SCALAR_NODE ||
+        (size_t)snprintf(name, sizeof name, "%s%s%s", prefix, *prefix ? "." : "",
+                         (char *)key->data.scalar.value) >= sizeof name) {
+        rc = th_fail(err, TH_EUSAGE, "see thaw help train", __FILE__, __LINE__,
+                     "a key must be a short plain word");
+        return at(in, key->start_mark, err);
+    }
+    switch (value->type) {
+    case YAML_MAPPING_NODE:
+        return walk(in, value, name, depth + 1, err);
+    case YAML_SEQUENCE_NODE:
+        rc = sequence_text(in, value, list, sizeof list, err);
+        return rc == TH_OK ? set(in, name, list, key->start_mark, err) : rc;
+    default:
+        return set(in, name, (char *)value->data.scalar.value, key->start_mark, err);
+    }
+}
+
+static th_code walk(reader *in, yaml_node_t *node, const char *prefix, int depth, th_err *err)
+{
+    th_code rc = TH_OK;
+
+    if (node->type != YAML_MAPPING_NODE || depth > MOST_DEPTH) {
+        rc = th_fail(err, TH_EUSAGE, "see thaw help train for an example", __FILE__, __LINE__,
+                     "a run file is a mapping of options");
+        return at(in, node->start_mark, err);
+    }
+    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
+         pair < node->data.mapping.pairs.top; pair++)
+        TH_TRY(walk_pair(in, pair, prefix, depth, err));
+out:
+    return rc;
+}
+
+static th_code load_file(reader *in, size_t size, th_err *err)
+{
+    yaml_parser_t   parser;
+    yaml_document_t document = { 0 };
+    yaml_node_t    *root;
+    th_code         rc = TH_OK;
+
+    TH_CHECK(yaml_parser_initialize(&parser), TH_EIO, "free some memory",
+             "could not start reading \"%s\"", in->path);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)in->text, size);
+    if (!yaml_parser_load(&parser, &document)) {
+        rc = th_fail(err, TH_EUSAGE, "write it as YAML: name: value, indented by spaces", __FILE__,
+                     __LINE__, "not YAML: %s", parser.problem ? parser.problem : "unreadable");
+        (void)at(in, parser.problem_mark, err);
+    } else {
+        in->document = &document;
+        root = yaml_document_get_root_node(&document);
+        if (root) // an empty file sets nothing
+            rc = walk(in, root, "", 0, err);
+        yaml_document_delete(&document);
+    }
+    yaml_parser_delete(&parser);
+out:
+    return rc;
+}
+
+// THAW_ and the name in capitals, dots as underscores.
+static th_code load_environment(const th_option_set *sets, int set_count, th_arena *pool,
+                                th_err *err)
+{
+    th_code rc = TH_OK;
+
+    for (int s = 0; s < set_count; s++)
+        for (int i = 0; i < sets[s].count; i++) {
+            const th_option *row = &sets[s].rows[i];
+            char             variable[NAME_BYTES] = "THAW_";
+            size_t           used = strlen(variable);
+            if (row->kind == TH_MAP)
+                continue;
+            for (const char *c = row->name; *c && used + 1 < sizeof variable; c++)
+                variable[used++] = *c == '.' ? '_' : (char)toupper((unsigned char)*c);
+            const char *value = getenv(variable);
+            if (!value)
+                continue;
+            rc = th_option_set_value(sets, set_count, row->name, value, pool, err);
+            if (rc != TH_OK)
+                return th_during(err, "reading the environment variable %s", variable);
+        }
+    return rc;
+}
+
+th_code th_config_load(const char *path, bool environment, const th_command_line *line,
+                       const th_option_set *sets, int set_count, th_arena *pool, th_err *err)
+{
+    char   *text = NULL;
+    size_t  size;
+    th_code rc = TH_OK;
+
+    TH_TRY(th_options_default(sets, set_count, pool, err));
+    TH_TRY(th_file_read(path, FILE_BYTES, &text, &size, err));
+    reader in = { .path = path, .text = text, .sets = sets, .set_count = set_count, .pool = pool };
+    TH_TRY(load_file(&in, size, err));
+    if (environment)
+        TH_TRY(load_environment(sets, set_count, pool, err));
+    for (int i = 0; line && i < line->option_count; i++)
+        if (th_option_find(sets, set_count, line->names[i], NULL))
+            TH_TRY(
+                th_option_set_value(sets, set_count, line->names[i], line->values[i], pool, err));
+    for (int s = 0; s < set_count; s++)
+        for (int i = 0; i < sets[s].count; i++) {
+            const th_option *row = &sets[s].rows[i];
+            if (row->required && row->kind == TH_TEXT)
+                TH_CHECK(*(const char **)((char *)sets[s].values + row->offset), TH_EUSAGE,
+                         "add it to the run file", "%s: option %s is missing (%s)", path, row->name,
+                         row->help);
+        }
+out:
+    free(text);
+    return rc;
+}
+
+th_code th_config_text(const th_option_set *sets, int set_count, bool whole, char **out,
+                       th_err *err)
+{
+    char   *text = NULL;
+    size_t  size;
+    FILE   *memory = open_memstream(&text, &size);
+    th_code rc = TH_OK;
+
+    TH_CHECK(memory, TH_EIO, "free some memory", "could not print the configuration: %s",
+             strerror(errno));
+    th_options_print_yaml(sets, set_count, whole, memory);
+    TH_CHECK(fclose(memory) == 0, TH_EIO, "free some memory",
+             "could not print the configuration: %s", strerror(errno));
+    *out = text;
+out:
+    return rc;
+}

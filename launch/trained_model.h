@@ -1,0 +1,25 @@
+/* launch/trained_model.h - the model of a run directory, opened for evaluation and queries. */
+#ifndef TH_LAUNCH_TRAINED_MODEL_H
+#define TH_LAUNCH_TRAINED_MODEL_H
+
+#include "dataloader/pack.h"
+#include "trainer/options.h"
+#include "trainer/parameters.h"
+
+typedef struct {
+    th_train_options options; // as the run was started
+    th_pack         *pack;    // `data`, else the run's data.val, else its data.train
+    th_parameters    parameters;
+    int64_t          step;   // of the weights
+    th_arena         passes; // for forward passes
+    th_arena         pool;   // texts of the options
+} th_trained_model;
+
+/* Opens the weights of the newest good generation, and the pack at `data` (may be NULL), whose
+ * tokenizer and picture size must be those of the run. Errors: TH_EDATA, TH_EUSAGE, TH_EIO. Local.
+ */
+TH_MUST_CHECK th_code th_trained_model_open(const char *run_folder, const char *data,
+                                            th_trained_model *out, th_err *err);
+void                  th_trained_model_close(th_trained_model *model); // accepts a zeroed one
+
+#endif

@@ -1,0 +1,38 @@
+/* launch/verbs.c - the table of commands. */
+#include "launch/verb.h"
+#include "launch/verbs/ckpt.h"
+#include "launch/verbs/eval.h"
+#include "launch/verbs/pack.h"
+#include "launch/verbs/query.h"
+#include "launch/verbs/train.h"
+
+const th_verb th_verbs[] = {
+    { "pack", "--from wds:'data/*.tar' --to packs/x [--size 224] [--val 0.1] ...",
+      "Turn pictures and captions into a pack of LMDB shards",
+      "Sources are WebDataset tars, wds:'data/*.tar', or a table with a header and the columns "
+      "filepath\n"
+      "and title, csv:FILE. What cannot be used is named with its reason in quarantine.jsonl.\n",
+      th_verb_pack, th_pack_verb_options },
+    { "train", "[-n N] run.yaml [option=value ...]",
+      "Train a model, or go on with one that was stopped or killed",
+      "Start it by `mpirun -n 4 thaw train run.yaml`, `srun thaw train run.yaml` or `thaw train "
+      "run.yaml\n"
+      "--n 4`. The same command starts and resumes. An option comes from the run file, from the\n"
+      "environment (THAW_OPTIMIZER_LR) or from the command line (optimizer.lr=1e-4); the later "
+      "wins.\n"
+      "USR1, TERM, INT or `thaw stop RUN`: checkpoint at the next step, exit code 85.\n",
+      th_verb_train, th_train_verb_options },
+    { "eval", "RUN [--data PACK] [--json]", "Measure recall of a run's newest checkpoint",
+      "Under mpirun the ranks share the work.\n", th_verb_eval, th_eval_verb_options },
+    { "query", "RUN \"a red apple\" [\"a dog\" ...] [-k 5] [--html out.html]",
+      "Find the pictures that fit a text best", NULL, th_verb_query, th_query_verb_options },
+    { "ckpt ls", "RUN", "List the checkpoints of a run", NULL, th_verb_ckpt_ls, NULL },
+    { "ckpt show", "RUN|FILE.h5 [--names]", "Tell what a checkpoint holds",
+      "Of a run, the newest good one.\n", th_verb_ckpt_show, th_ckpt_show_verb_options },
+    { "ckpt verify", "RUN", "Read every checkpoint of a run against its hashes", NULL,
+      th_verb_ckpt_verify, NULL },
+    { "stop", "RUN", "Ask a run, on any node, to checkpoint and stop at its next step", NULL,
+      th_verb_stop, NULL },
+    { "help", "[COMMAND]", "Tell more of a command", NULL, th_verb_help, NULL },
+};
+const int th_verb_count = sizeof th_verbs / sizeof *th_verbs;

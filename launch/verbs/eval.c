@@ -1,0 +1,113 @@
+#include "launch/verbs/eval.h"
+
+#include "base/log.h"
+#include "comm/agree.h"
+#include "launch/trained_model.h"
+#include "launch/verb.h"
+#include "trainer/evaluate.h"
+
+#include <stdio.h>
+
+typedef struct {
+    const char *data;
+    bool        json;
+} eval_options;
+
+static const th_option table[] = {
+    TH_OPTION(eval_options, "data", data, .when = TH_PER_START, .since = "0.1",
+              .help = "pack to evaluate on; by default the run's data.val"),
+    TH_OPTION(eval_options, "json", json, .fallback = "false", .when = TH_PER_START, .since = "0.1",
+              .help = "print one JSON object"),
+};
+
+void th_eval_verb_options(th_option_set *out_sets, int *out_count)
+{
+    out_sets[0] = (th_option_set){ table, sizeof table / sizeof *table, NULL };
+    *out_count = 1;
+}
+
+static void print_json(const th_eval_report *report)
+{
+    const th_retrieval *found = &report->retrieval;
+
+    printf("{\"step\": %lld, \"val/loss\": %.9g, \"text_queries\": %lld, \"image_queries\": %lld",
+           (long long)report->step, report->loss, (long long)found->text_queries,
+           (long long)found->image_queries);
+    static const int k[] = { 1, 5, 10 };
+    for (int i = 0; i < 3; i++)
+        printf(", \"val/text_to_image_R@%d\": %.9g, \"val/image_to_text_R@%d\": %.9g", k[i],
+               found->text_to_image[i], k[i], found->image_to_text[i]);
+    printf(", \"val/text_to_image_median_rank\": %.9g, \"val/image_to_text_median_rank\": %.9g}\n",
+           found->text_to_image_median, found->image_to_text_median);
+}
+
+static void print_table(const th_eval_report *report, int64_t images, int64_t captions)
+{
+    const th_retrieval *found = &report->retrieval;
+    double              chance = 100.0 / (double)images;
+
+    printf("step %lld, %lld pictures, %lld captions, loss %.4f\n", (long long)report->step,
+           (long long)images, (long long)captions, report->loss);
+    printf("                    R@1    R@5   R@10   median rank\n");
+    printf("text to image    %6.2f %6.2f %6.2f   %g\n", 100 * found->text_to_image[0],
+           100 * found->text_to_image[1], 100 * found->text_to_image[2],
+           found->text_to_image_median);
+    printf("image to text    %6.2f %6.2f %6.2f   %g\n", 100 * found->image_to_text[0],
+           100 * found->image_to_text[1], 100 * found->image_to_text[2],
+           found->image_to_text_median);
+    printf("chance (text)    %6.2f %6.2f %6.2f   %g\n", chance, 5 * chance, 10 * chance,
+           ((double)images + 1) / 2);
+}
+
+static th_code evaluate(th_world *world, const th_command_line *line, th_err *err)
+{
+    eval_options     options;
+    th_option_set    set = { table, sizeof table / sizeof *table, &options };
+    th_arena         pool = { 0 };
+    th_trained_model model = { 0 };
+    th_features      features = { 0 };
+    th_eval_report   report;
+    th_code          rc = TH_OK;
+
+    rc = th_arena_open(&pool, (size_t)1 << 20, err);
+    if (rc == TH_OK)
+        rc = th_command_line_apply(line, &set, 1, &pool, err);
+    if (rc == TH_OK && line->word_count != 1)
+        rc = th_fail(err, TH_EUSAGE, "thaw eval RUN", __FILE__, __LINE__,
+                     "thaw eval takes one run directory, not %d words", line->word_count);
+    if (rc == TH_OK)
+        rc = th_trained_model_open(line->words[0], options.data, &model, err);
+    TH_TRY(th_agree(world, rc, err));
+    TH_TRY(th_embed_pack(world, &model.parameters, model.pack, &model.passes, &features, err));
+    th_arena_rewind(&model.passes, 0);
+    TH_TRY(th_evaluate(world, &features,
+                       *th_weight(&model.parameters, model.parameters.row_count - 1),
+                       model.options.batch, &model.passes, &report, err));
+    report.step = model.step;
+    if (world->rank == 0 && options.json)
+        print_json(&report);
+    else if (world->rank == 0)
+        print_table(&report, features.images, features.captions);
+out:
+    th_features_free(&features);
+    th_trained_model_close(&model);
+    th_arena_close(&pool);
+    return rc;
+}
+
+th_code th_verb_eval(const th_command_line *line, th_err *err)
+{
+    th_world world = { 0 };
+    int      argc = line->argc;
+    char   **argv = line->argv;
+    th_code  rc = TH_OK;
+
+    TH_TRY(th_world_open(&argc, &argv, &world, err));
+    th_log_setup(world.rank == 0 ? TH_WARN : TH_ALARM, world.size > 1 ? world.rank : -1);
+    TH_TRY(evaluate(&world, line, err));
+out:
+    if (world.mpi && rc != TH_OK && world.rank != 0)
+        err->code = TH_OK; // rank 0 speaks for all
+    th_world_close(&world);
+    return rc;
+}

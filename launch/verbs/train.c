@@ -1,0 +1,180 @@
+#include "launch/verbs/train.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "comm/agree.h"
+#include "launch/config.h"
+#include "launch/environment.h"
+#include "launch/launcher.h"
+#include "launch/progress.h"
+#include "launch/run_directory.h"
+#include "launch/signals.h"
+#include "launch/verb.h"
+#include "trainer/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define POOL_BYTES ((size_t)8 << 20)
+
+typedef struct {
+    int64_t ranks;
+} launch_options;
+
+static const th_option launch_table[] = {
+    TH_OPTION(launch_options, "n", ranks, .fallback = "0", .unit = "ranks", .max = 1 << 20,
+              .when = TH_PER_START, .since = "0.1",
+              .help = "start this many ranks with mpirun; 0: as the launcher did"),
+};
+
+void th_train_verb_options(th_option_set *out_sets, int *out_count)
+{
+    out_sets[0] = (th_option_set){ th_train_table, th_train_table_count, NULL };
+    out_sets[1] = (th_option_set){ launch_table, 1, NULL };
+    *out_count = 2;
+}
+
+// What one rank of a job holds beside the run itself.
+typedef struct {
+    th_world         world;
+    th_train_options options;
+    th_arena         pool;
+    char             folder[1024];
+    th_run_directory directory; // rank 0
+    char            *resolved;  // the configuration, for the checkpoint
+    uint64_t         config_hash, program_hash;
+    th_progress      progress;
+    bool             began; // the progress line
+    th_eval_report   newest_eval;
+} job;
+
+static void on_step(void *context, const th_step_report *report)
+{
+    job *this = context;
+    char text[160];
+
+    if (this->world.rank != 0)
+        return;
+    if (!this->began)
+        th_progress_begin(&this->progress, "train", report->step - 1);
+    this->began = true;
+    int used = snprintf(text, sizeof text, "step %lld/%lld  loss %.4f  %.1f samples/s",
+                        (long long)report->step, (long long)report->total_steps, report->loss,
+                        (double)report->batch / report->seconds);
+    if (this->newest_eval.step > 0)
+        (void)snprintf(text + used, sizeof text - (size_t)used, "  R@1 %.1f%%",
+                       100 * this->newest_eval.retrieval.text_to_image[0]);
+    th_progress_show(&this->progress, report->step, report->total_steps, text);
+}
+
+static void on_eval(void *context, const th_eval_report *report)
+{
+    job *this = context;
+    const th_retrieval *found = &report->retrieval;
+
+    this->newest_eval = *report;
+    if (this->world.rank == 0)
+        th_info("step %lld: val/loss %.4f, text to image R@1/5/10 %.1f/%.1f/%.1f %%, image to text "
+                "%.1f/%.1f/%.1f %%",
+                (long long)report->step, report->loss, 100 * found->text_to_image[0],
+                100 * found->text_to_image[1], 100 * found->text_to_image[2],
+                100 * found->image_to_text[0], 100 * found->image_to_text[1],
+                100 * found->image_to_text[2]);
+}
+
+static bool stop_asked(void *context)
+{
+    const job *this = context;
+
+    return th_signals_stop_asked() ||
+           (this->world.rank == 0 && th_run_directory_halted(this->folder));
+}
+
+static th_code load(job *this, const th_command_line *line, th_err *err)
+{
+    th_option_set set = { th_train_table, th_train_table_count, &this->options };
+    char         *identity = NULL;
+    th_code       rc = TH_OK;
+
+    TH_CHECK(line->word_count == 1, TH_EUSAGE, "thaw train run.yaml",
+             "thaw train takes one run file, not %d words", line->word_count);
+    TH_TRY(th_arena_open(&this->pool, POOL_BYTES, err));
+    TH_TRY(th_config_load(line->words[0], true, line, &set, 1, &this->pool, err));
+    TH_TRY(th_run_directory_name(line->words[0], this->options.run_dir, this->folder,
+                                 sizeof this->folder, err));
+    TH_TRY(th_config_text(&set, 1, true, &this->resolved, err));
+    TH_TRY(th_config_text(&set, 1, false, &identity, err));
+    this->config_hash = th_hash(identity, strlen(identity));
+    TH_TRY(th_environment_program(&this->program_hash, err));
+    TH_TRY(th_signals_install(err));
+out:
+    free(identity);
+    return rc;
+}
+
+static th_code open_directory(job *this, const char *run_file, th_err *err)
+{
+    th_code rc = TH_OK;
+
+    if (this->world.rank == 0)
+        rc = th_run_directory_open(this->folder, run_file, &this->options, this->resolved,
+                                   &this->directory, err);
+    return th_agree(&this->world, rc, err);
+}
+
+static th_code run(job *this, th_err *err)
+{
+    struct th_run_input input = { .options = &this->options,
+                                  .folder = this->folder,
+                                  .config = this->resolved,
+                                  .program_hash = this->program_hash,
+                                  .config_hash = this->config_hash,
+                                  .hooks = { on_step, on_eval, stop_asked, this } };
+    th_code             rc = TH_OK;
+
+    if (this->world.rank == 0)
+        th_info("run \"%s\" on %d rank%s", this->folder, this->world.size,
+                this->world.size == 1 ? "" : "s");
+    rc = th_run(&this->world, &input, err);
+    if (this->began)
+        th_progress_end(&this->progress);
+    TH_TRY(rc);
+    if (this->world.rank == 0)
+        rc = th_run_directory_done(&this->directory, err);
+    TH_TRY(th_agree(&this->world, rc, err));
+    if (this->world.rank == 0)
+        th_info("run \"%s\" is done", this->folder);
+out:
+    return rc;
+}
+
+th_code th_verb_train(const th_command_line *line, th_err *err)
+{
+    launch_options launch = { 0 };
+    th_option_set  set = { launch_table, 1, &launch };
+    job this = { .directory = { .lock = -1 } };
+    int     argc = line->argc, code = 0;
+    char  **argv = line->argv;
+    th_code rc = TH_OK;
+
+    for (int i = 0; i < line->option_count; i++)
+        if (strcmp(line->names[i], "n") == 0)
+            TH_TRY(th_option_set_value(&set, 1, "n", line->values[i], NULL, err));
+    if (launch.ranks > 0 && !th_launched()) {
+        TH_TRY(th_launch(line, launch.ranks, &code, err));
+        exit(code); // the ranks have said what there was to say
+    }
+    TH_TRY(th_world_open(&argc, &argv, &this.world, err));
+    th_log_setup(this.world.rank == 0 ? TH_INFO : TH_ALARM,
+                 this.world.size > 1 ? this.world.rank : -1);
+    TH_TRY(th_agree(&this.world, load(&this, line, err), err));
+    TH_TRY(open_directory(&this, line->words[0], err));
+    TH_TRY(run(&this, err));
+out:
+    th_run_directory_close(&this.directory);
+    free(this.resolved);
+    th_arena_close(&this.pool);
+    if (this.world.mpi && rc != TH_OK && this.world.rank != 0)
+        err->code = TH_OK; // rank 0 speaks for all
+    th_world_close(&this.world);
+    return rc;
+}
