@@ -1,0 +1,81 @@
+#include "trainer/nn/linear.h"
+
+#include "trainer/nn/clones.h"
+#include "trainer/nn/gemm.h"
+#include "trainer/nn/units.h"
+#include <string.h>
+
+#define LINE 16 // elements of a cache line: threads that share columns do not share lines
+
+TH_CLONES static void prefill(th_real *y, int64_t rows, int64_t out, const th_real *bias,
+                              const th_real *residual)
+{
+    for (int64_t i = 0; i < rows; i++, y += out) {
+        if (!residual) {
+            memcpy(y, bias, (size_t)out * sizeof *y);
+            continue;
+        }
+        const th_real *r = residual + i * out;
+        if (bias) {
+#pragma omp simd
+            for (int64_t j = 0; j < out; j++)
+                y[j] = r[j] + bias[j];
+        } else if (r != y) {
+            memcpy(y, r, (size_t)out * sizeof *y);
+        }
+    }
+}
+
+void th_linear(const th_real *x, int64_t rows, int64_t in, int64_t out, const th_real *weight,
+               const th_real *bias, const th_real *residual, th_real *y)
+{
+    bool filled = bias || residual;
+
+    if (filled)
+        prefill(y, rows, out, bias, residual);
+    th_gemm(TH_AS_IS, TH_TRANSPOSED, rows, out, in, x, in, weight, in, filled, y, out);
+}
+
+void th_linear_backward_input(const th_real *dy, int64_t rows, int64_t in, int64_t out,
+                              const th_real *weight, th_real *dx)
+{
+    th_gemm(TH_AS_IS, TH_AS_IS, rows, in, out, dy, out, weight, in, 0, dx, in);
+}
+
+void th_linear_backward_weight_share(const th_real *dy, const th_real *x, int64_t rows, int64_t in,
+                                     int64_t out, bool add, th_real *d_weight)
+{
+    bool    by_out = out >= in;
+    int64_t unit = th_unit_rows((by_out ? in : out) * rows);
+    th_rows mine = th_share(by_out ? out : in, unit);
+
+    if (by_out)
+        th_gemm(TH_TRANSPOSED, TH_AS_IS, mine.count, in, rows, dy + mine.first, out, x, in, add,
+                d_weight + mine.first * in, in);
+    else
+        th_gemm(TH_TRANSPOSED, TH_AS_IS, out, mine.count, rows, dy, out, x + mine.first, in, add,
+                d_weight + mine.first, in);
+}
+
+TH_CLONES void th_sum_rows(const th_real *x, int64_t rows, int64_t columns, th_real *out)
+{
+    memset(out, 0, (size_t)columns * sizeof *out);
+    for (int64_t i = 0; i < rows; i++, x += columns) {
+#pragma omp simd
+        for (int64_t j = 0; j < columns; j++)
+            out[j] += x[j];
+    }
+}
+
+void th_fold_share(const th_real *sums, int64_t units, int64_t columns, bool add, th_real *d_bias)
+{
+    if (!d_bias)
+        return;
+    th_rows mine = th_share(columns, LINE);
+    for (int64_t j = mine.first; j < mine.first + mine.count; j++) {
+        th_real sum = add ? d_bias[j] : 0;
+        for (int64_t u = 0; u < units; u++)
+            sum += sums[u * columns + j];
+        d_bias[j] = sum;
+    }
+}
