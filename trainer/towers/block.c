@@ -1,0 +1,131 @@
+#include "trainer/towers/block.h"
+
+#include "trainer/nn/gelu.h"
+#include "trainer/nn/layernorm.h"
+#include "trainer/nn/linear.h"
+#include "trainer/nn/units.h"
+#include <string.h>
+
+// A thread's chunk of c_fc's output should stay in the second-level cache while the activation and
+// c_proj go over it; but the weights are packed anew for each chunk, which 384 rows make cheap.
+#define CHUNK_ROWS 384
+
+int64_t th_block_unit(int64_t width)
+{
+    return th_unit_rows(width * width);
+}
+
+int64_t th_block_chunk(int64_t width)
+{
+    (void)width;
+    return CHUNK_ROWS;
+}
+
+int64_t th_block_scratch_each(int64_t width, int64_t heads, int64_t longest)
+{
+    int64_t rows = th_chunk_most(th_block_unit(width), th_block_chunk(width));
+    int64_t attention = th_attention_scratch(longest, width / heads);
+
+    return rows * 5 * width > attention ? rows * 5 * width : attention;
+}
+
+th_attention th_block_attention(const th_block *block, const th_sequences *sequences,
+                                const th_block_tape *tape)
+{
+    int64_t W = block->width;
+
+    return (th_attention){ .q = block->last ? tape->q : tape->qkv,
+                           .k = block->last ? tape->kv : tape->qkv + W,
+                           .v = block->last ? tape->kv + W : tape->qkv + 2 * W,
+                           .q_stride = block->last ? W : 3 * W,
+                           .kv_stride = block->last ? 2 * W : 3 * W,
+                           .first = sequences->first,
+                           .sequences = sequences->n,
+                           .heads = block->heads,
+                           .head_dim = W / block->heads,
+                           .causal = block->causal,
+                           .pooled = block->last };
+}
+
+// ln_1 and in_proj's rows from first_out on, for a thread's share of the rows.
+static void project_in(const th_block *block, const th_real *x, int64_t rows, int64_t first_out,
+                       int64_t out, th_real *mean, th_real *rstd, th_real *y, th_real *mine)
+{
+    int64_t        W = block->width;
+    const th_real *weight = th_block_weight(block, TH_IN_WEIGHT) + first_out * W;
+    const th_real *bias = th_block_weight(block, TH_IN_BIAS) + first_out;
+    th_chunk       c;
+
+    for (th_walk walk = th_walk_share(rows, th_block_unit(W), th_block_chunk(W));
+         th_walk_next(&walk, &c);) {
+        th_layernorm(x + c.first * W, c.count, W, th_block_weight(block, TH_LN1_WEIGHT),
+                     th_block_weight(block, TH_LN1_BIAS), mine, mean ? mean + c.first : NULL,
+                     rstd ? rstd + c.first : NULL);
+        th_linear(mine, c.count, W, out, weight, bias, NULL, y + c.first * out);
+    }
+}
+
+// The pooled rows of x, for a thread's share of them: where project_in will look for them.
+static void gather_pooled(const th_block *block, const th_sequences *sequences, const th_real *x,
+                          th_real *pooled_x)
+{
+    int64_t W = block->width;
+    th_rows mine = th_share(sequences->n, th_block_unit(W));
+
+    for (int64_t i = mine.first; i < mine.first + mine.count; i++)
+        memcpy(pooled_x + i * W, x + sequences->pooled[i] * W, (size_t)W * sizeof *x);
+}
+
+// From the attention's output to the block's, for a thread's share of the rows.
+static void finish(const th_block *block, int64_t rows, const th_real *x, const th_block_tape *tape,
+                   bool kept, th_real *mine, th_real *out)
+{
+    int64_t  W = block->width, unit = th_block_unit(W), near = th_block_chunk(W);
+    th_real *n = mine, *g = mine + th_chunk_most(unit, near) * W;
+    th_chunk c;
+
+    for (th_walk walk = th_walk_share(rows, unit, near); th_walk_next(&walk, &c);) {
+        int64_t  at = c.first * W;
+        th_real *mid = kept ? tape->mid + at : out + at;
+        th_real *u = kept ? tape->u + 4 * at : g;
+
+        th_linear(tape->attended + at, c.count, W, W, th_block_weight(block, TH_OUT_WEIGHT),
+                  th_block_weight(block, TH_OUT_BIAS), x + at, mid);
+        th_layernorm(mid, c.count, W, th_block_weight(block, TH_LN2_WEIGHT),
+                     th_block_weight(block, TH_LN2_BIAS), n, kept ? tape->mean2 + c.first : NULL,
+                     kept ? tape->rstd2 + c.first : NULL);
+        th_linear(n, c.count, W, 4 * W, th_block_weight(block, TH_FC_WEIGHT),
+                  th_block_weight(block, TH_FC_BIAS), NULL, u);
+        th_activate(block->parameters->model.activation, u, c.count * 4 * W, g);
+        th_linear(g, c.count, 4 * W, W, th_block_weight(block, TH_PROJ_WEIGHT),
+                  th_block_weight(block, TH_PROJ_BIAS), mid, out + at);
+    }
+}
+
+void th_block_forward(const th_block *block, const th_sequences *sequences,
+                      const th_block_tape *tape, bool kept, th_scratch threads, th_real *out)
+{
+    int64_t        W = block->width, T = sequences->tokens, n = sequences->n;
+    th_attention   attention = th_block_attention(block, sequences, tape);
+    const th_real *x = block->last ? tape->pooled_x : tape->x;
+    th_real       *mean = kept ? tape->mean1 : NULL, *rstd = kept ? tape->rstd1 : NULL;
+
+#pragma omp parallel
+    {
+        th_real *mine = threads.base + omp_get_thread_num() * threads.each;
+        if (block->last) {
+            project_in(block, tape->x, T, W, 2 * W, mean, rstd, tape->kv, mine);
+            gather_pooled(block, sequences, tape->x, tape->pooled_x);
+            project_in(block, tape->pooled_x, n, 0, W, kept ? tape->pooled_mean : NULL,
+                       kept ? tape->pooled_rstd : NULL, tape->q, mine);
+        } else {
+            project_in(block, tape->x, T, 0, 3 * W, mean, rstd, tape->qkv, mine);
+        }
+    }
+#pragma omp parallel
+    th_attention_share(&attention, threads.base + omp_get_thread_num() * threads.each,
+                       tape->attended, tape->lse);
+#pragma omp parallel
+    finish(block, block->last ? n : T, x, tape, kept,
+           threads.base + omp_get_thread_num() * threads.each, out);
+}

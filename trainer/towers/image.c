@@ -1,0 +1,206 @@
+/* trainer/towers/image.c - the image tower: patch embedding, class token, positions and ln_pre,
+ * then the stack. */
+#include "trainer/nn/embedding.h"
+#include "trainer/nn/layernorm.h"
+#include "trainer/nn/linear.h"
+#include "trainer/nn/units.h"
+#include "trainer/towers/pass.h"
+#include <string.h>
+
+// Rows of the group image.embed, in the table's order.
+enum { CONV, CLASS, POSITION, PRE_WEIGHT, PRE_BIAS };
+
+static th_pass image_pass(const th_image_tower *tower, int64_t n)
+{
+    const th_parameters   *p = tower->parameters;
+    const th_image_config *image = &p->model.image;
+    int64_t                P = th_patch_count(image);
+
+    return (th_pass){ .parameters = p,
+                      .tower = TH_IMAGE,
+                      .width = image->width,
+                      .layers = image->layers,
+                      .heads = image->heads,
+                      .causal = false,
+                      .lowest = th_lowest_trainable(p, TH_IMAGE, image->layers),
+                      .sequences = { .n = n, .tokens = n * (P + 1), .longest = P + 1 },
+                      .patches = n * P,
+                      .patch_pixels = 3 * image->patch * image->patch };
+}
+
+static int embed_row(const th_pass *pass, int which)
+{
+    const th_parameters *p = pass->parameters;
+    return p->groups[th_parameters_group(p, TH_IMAGE, 0)].first_row + which;
+}
+
+static const th_real *embed_weight(const th_pass *pass, int which)
+{
+    return th_weight(pass->parameters, embed_row(pass, which));
+}
+
+static th_real *embed_gradient(const th_pass *pass, int which)
+{
+    int row = embed_row(pass, which);
+    return pass->parameters->rows[row].trainable ? th_gradient(pass->parameters, row) : NULL;
+}
+
+// One token: `from` (a patch or the class embedding) and its position, then ln_pre, into row t.
+static void place_token(const th_pass *pass, const th_tape *tape, bool keep, const th_real *from,
+                        int64_t place, int64_t t, th_real *x)
+{
+    int64_t        W = pass->width;
+    const th_real *position = embed_weight(pass, POSITION) + place * W;
+    th_real       *z = keep ? tape->z + t * W : x + t * W;
+
+#pragma omp simd
+    for (int64_t j = 0; j < W; j++)
+        z[j] = from[j] + position[j];
+    th_layernorm(z, 1, W, embed_weight(pass, PRE_WEIGHT), embed_weight(pass, PRE_BIAS), x + t * W,
+                 keep ? tape->mean + t : NULL, keep ? tape->rstd + t : NULL);
+}
+
+static void embed_forward(const th_pass *pass, const th_tape *tape, bool keep,
+                          const th_patches *patches, const uint8_t *pixels, th_scratch threads,
+                          th_real *x)
+{
+    int64_t W = pass->width, n = pass->sequences.n, K = pass->patch_pixels;
+    int64_t P = pass->sequences.longest - 1, unit = th_unit_rows(W * K), near = th_block_chunk(W);
+
+#pragma omp parallel
+    {
+        th_real *rows = threads.base + omp_get_thread_num() * threads.each;
+        th_real *e = rows + th_chunk_most(unit, near) * K;
+        th_chunk c;
+        for (th_walk walk = th_walk_share(pass->patches, unit, near); th_walk_next(&walk, &c);) {
+            th_patch_rows(patches, pixels, c.first, c.count, rows);
+            th_linear(rows, c.count, K, W, embed_weight(pass, CONV), NULL, NULL, e);
+            for (int64_t i = c.first; i < c.first + c.count; i++)
+                place_token(pass, tape, keep, e + (i - c.first) * W, 1 + i % P,
+                            i / P * (P + 1) + 1 + i % P, x);
+        }
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < n; i++)
+            place_token(pass, tape, keep, embed_weight(pass, CLASS), 0, i * (P + 1), x);
+    }
+}
+
+th_code th_image_forward(const th_image_tower *tower, const uint8_t *pixels, int64_t n,
+                         th_arena *arena, th_tape **out_tape, th_real *features, th_err *err)
+{
+    th_code    rc = TH_OK;
+    bool       keep = out_tape;
+    th_pass    pass = image_pass(tower, n);
+    size_t     start = arena->used_bytes;
+    th_carver  carver = { .arena = arena };
+    th_patches patches;
+
+    th_tape           *tape = th_carve_tape(&carver, &pass, keep);
+    size_t             kept = arena->used_bytes;
+    th_forward_scratch scratch = th_carve_forward(&carver, &pass, keep);
+    if (!tape || carver.full) {
+        rc = th_arena_short(arena, err);
+        th_arena_rewind(arena, start);
+        return rc;
+    }
+    pass = tape->pass;
+    tape->pixels = pixels;
+    for (int64_t i = 0; i <= n; i++)
+        pass.sequences.first[i] = i * pass.sequences.longest;
+    for (int64_t i = 0; i < n; i++)
+        pass.sequences.pooled[i] = i * pass.sequences.longest;
+    const th_image_config *image = &pass.parameters->model.image;
+    th_patches_init(&patches, image->size, image->patch, tower->mean, tower->deviation);
+
+    th_real *x = th_first_input(&pass, tape, keep, &scratch);
+    embed_forward(&pass, tape, keep && pass.lowest == 0, &patches, pixels, scratch.threads, x);
+    th_stack_forward(&pass, tape, keep, &scratch, x, features);
+    th_arena_rewind(arena, keep ? kept : start);
+    if (keep)
+        *out_tape = tape;
+    return rc;
+}
+
+// dx becomes the gradient of z. Then the class token's and the patches' rows part: the patches' are
+// copied side by side for one product over all of them.
+static void pre_norm_backward(const th_tape *tape, th_backward_scratch *s)
+{
+    const th_pass *pass = &tape->pass;
+    int64_t        W = pass->width;
+    th_chunk       c;
+
+    for (th_walk walk = th_walk_share(pass->sequences.tokens, th_block_unit(W), 1);
+         th_walk_next(&walk, &c);) {
+        int64_t at = c.first * W;
+        th_layernorm_backward(s->dx + at, tape->z + at, c.count, W, embed_weight(pass, PRE_WEIGHT),
+                              tape->mean + c.first, tape->rstd + c.first, NULL, s->dx + at,
+                              s->pre_gamma + c.unit * W, s->pre_beta + c.unit * W);
+    }
+}
+
+static void embed_backward(const th_tape *tape, const th_patches *patches, bool add,
+                           th_backward_scratch *s)
+{
+    const th_pass *pass = &tape->pass;
+    int64_t        W = pass->width, n = pass->sequences.n, P = pass->sequences.longest - 1;
+    int64_t        units = th_unit_count(pass->sequences.tokens, th_block_unit(W));
+    th_real       *conv = embed_gradient(pass, CONV), *position = embed_gradient(pass, POSITION);
+    th_real *class = embed_gradient(pass, CLASS);
+
+#pragma omp parallel
+    {
+        pre_norm_backward(tape, s);
+        if (position && !add)
+            th_zero_share(position, (P + 1) * W);
+        if (class && !add)
+            th_zero_share(class, W);
+#pragma omp barrier
+        th_fold_share(s->pre_gamma, units, W, add, embed_gradient(pass, PRE_WEIGHT));
+        th_fold_share(s->pre_beta, units, W, add, embed_gradient(pass, PRE_BIAS));
+        if (position)
+            th_scatter_positions_share(s->dx, pass->sequences.first, n, W, position);
+        if (class)
+            th_gather_sum_share(s->dx, pass->sequences.pooled, n, W, class);
+        if (conv) {
+#pragma omp for schedule(static)
+            for (int64_t i = 0; i < n; i++) {
+                th_patch_rows(patches, tape->pixels, i * P, P,
+                              s->patch_rows + i * P * pass->patch_pixels);
+                memcpy(s->d_patches + i * P * W, s->dx + (i * (P + 1) + 1) * W,
+                       (size_t)(P * W) * sizeof(th_real));
+            }
+            th_linear_backward_weight_share(s->d_patches, s->patch_rows, pass->patches,
+                                            pass->patch_pixels, W, add, conv);
+        }
+    }
+}
+
+th_code th_image_backward(const th_image_tower *tower, th_tape *tape, const th_real *d_features,
+                          bool add, th_arena *arena, const th_backward_hooks *hooks, th_err *err)
+{
+    size_t              start = arena->used_bytes;
+    th_carver           carver = { .arena = arena };
+    th_backward_scratch scratch = th_carve_backward(&carver, &tape->pass);
+    th_patches          patches;
+
+    if (carver.full) {
+        th_arena_rewind(arena, start);
+        return th_arena_short(arena, err);
+    }
+    th_stack_backward(tape, d_features, add, &scratch, hooks);
+    if (tape->pass.lowest == 0) {
+        const th_image_config *image = &tower->parameters->model.image;
+        th_patches_init(&patches, image->size, image->patch, tower->mean, tower->deviation);
+        embed_backward(tape, &patches, add, &scratch);
+        th_group_done(&tape->pass, 0, hooks);
+    }
+    th_arena_rewind(arena, start);
+    return TH_OK;
+}
+
+void th_image_tower_bytes(const th_image_tower *tower, int64_t n, size_t *out_tape,
+                          size_t *out_scratch)
+{
+    th_pass pass = image_pass(tower, n);
+    th_pass_bytes(&pass, out_tape, out_scratch);
+}

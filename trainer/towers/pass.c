@@ -1,0 +1,232 @@
+#include "trainer/towers/pass.h"
+
+#include "trainer/nn/units.h"
+
+#define LINE_BYTES ((size_t)64)
+
+// Sizes were checked with the model and the micro-batch; an arena that is too small says so itself.
+void *th_carve(th_carver *carver, int64_t count, size_t size)
+{
+    size_t bytes = ((size_t)count * size + LINE_BYTES - 1) & ~(LINE_BYTES - 1);
+    void  *memory = carver->arena ? th_arena_take(carver->arena, 1, bytes) : NULL;
+
+    carver->bytes += bytes;
+    carver->full |= carver->arena && !memory;
+    return memory;
+}
+
+th_real *th_carve_reals(th_carver *carver, int64_t count)
+{
+    return th_carve(carver, count, sizeof(th_real));
+}
+
+th_code th_arena_short(const th_arena *arena, th_err *err)
+{
+    return th_fail(err, TH_EIO, "use a smaller micro-batch or a larger memory_budget", __FILE__,
+                   __LINE__, "the arena of a tower is too small: %zu bytes, %zu in use",
+                   arena->reserved_bytes, arena->used_bytes);
+}
+
+bool th_group_trainable(const th_parameters *parameters, int group)
+{
+    const th_group *g = &parameters->groups[group];
+
+    for (int row = g->first_row; row < g->first_row + g->row_count; row++)
+        if (parameters->rows[row].trainable)
+            return true;
+    return false;
+}
+
+int th_lowest_trainable(const th_parameters *parameters, th_tower tower, int64_t layers)
+{
+    int depth = 0;
+
+    while (depth <= layers + 1 &&
+           !th_group_trainable(parameters, th_parameters_group(parameters, tower, depth)))
+        depth++;
+    return depth;
+}
+
+th_block th_pass_block(const th_pass *pass, int64_t layer)
+{
+    int group = th_parameters_group(pass->parameters, pass->tower, (int)layer + 1);
+
+    return (th_block){ .parameters = pass->parameters,
+                       .first_row = pass->parameters->groups[group].first_row,
+                       .width = pass->width,
+                       .heads = pass->heads,
+                       .causal = pass->causal,
+                       .last = layer == pass->layers - 1 };
+}
+
+// What attention reads and writes: kept or not, a block cannot do without it.
+static void carve_attention(th_carver *carver, const th_pass *pass, bool last, bool attended,
+                            th_block_tape *block)
+{
+    int64_t W = pass->width, T = pass->sequences.tokens, n = pass->sequences.n;
+    int64_t rows = last ? n : T;
+
+    if (last) {
+        block->q = th_carve_reals(carver, n * W);
+        block->kv = th_carve_reals(carver, T * 2 * W);
+        block->pooled_x = th_carve_reals(carver, n * W);
+    } else {
+        block->qkv = th_carve_reals(carver, T * 3 * W);
+    }
+    block->lse = th_carve_reals(carver, rows * pass->heads);
+    if (attended)
+        block->attended = th_carve_reals(carver, rows * W);
+}
+
+static void carve_block(th_carver *carver, const th_pass *pass, int64_t layer, th_block_tape *block)
+{
+    bool     last = layer == pass->layers - 1;
+    int64_t  W = pass->width, T = pass->sequences.tokens, n = pass->sequences.n;
+    int64_t  rows = last ? n : T;
+    th_block shape = th_pass_block(pass, layer);
+
+    *block = (th_block_tape){ 0 };
+    block->x = th_carve_reals(carver, T * W);
+    // out_proj's weight gradient alone reads what attention gave.
+    carve_attention(carver, pass, last, th_block_gradient(&shape, TH_OUT_WEIGHT), block);
+    block->mean1 = th_carve_reals(carver, T);
+    block->rstd1 = th_carve_reals(carver, T);
+    block->mid = th_carve_reals(carver, rows * W);
+    block->mean2 = th_carve_reals(carver, rows);
+    block->rstd2 = th_carve_reals(carver, rows);
+    block->u = th_carve_reals(carver, rows * 4 * W);
+    if (last) {
+        block->pooled_mean = th_carve_reals(carver, n);
+        block->pooled_rstd = th_carve_reals(carver, n);
+    }
+}
+
+th_tape *th_carve_tape(th_carver *carver, const th_pass *pass, bool keep)
+{
+    int64_t       n = pass->sequences.n, T = pass->sequences.tokens, W = pass->width;
+    th_tape       local, *tape = th_carve(carver, 1, sizeof *tape);
+    th_block_tape spare, *blocks = th_carve(carver, pass->layers, sizeof *blocks);
+
+    local = (th_tape){ .pass = *pass, .blocks = blocks };
+    local.pass.sequences.first = th_carve(carver, n + 1, sizeof(int64_t));
+    local.pass.sequences.pooled = th_carve(carver, n, sizeof(int64_t));
+    if (pass->tower == TH_TEXT_TOWER)
+        local.tokens = th_carve(carver, T, sizeof(int32_t));
+    if (keep && pass->lowest == 0 && pass->tower == TH_IMAGE) {
+        local.z = th_carve_reals(carver, T * W);
+        local.mean = th_carve_reals(carver, T);
+        local.rstd = th_carve_reals(carver, T);
+    }
+    for (int64_t i = 0; i < pass->layers; i++) {
+        th_block_tape *block = blocks && !carver->full ? &blocks[i] : &spare;
+        *block = (th_block_tape){ 0 };
+        if (keep && i + 1 >= pass->lowest)
+            carve_block(carver, pass, i, block);
+    }
+    if (keep && pass->lowest <= pass->layers + 1) {
+        local.top = th_carve_reals(carver, n * W);
+        local.top_mean = th_carve_reals(carver, n);
+        local.top_rstd = th_carve_reals(carver, n);
+    }
+    if (!tape || carver->full)
+        return NULL;
+    *tape = local;
+    return tape;
+}
+
+static th_scratch carve_threads(th_carver *carver, const th_pass *pass)
+{
+    int64_t each = th_block_scratch_each(pass->width, pass->heads, pass->sequences.longest);
+    int64_t patch = pass->patches ? th_chunk_most(th_unit_rows(pass->width * pass->patch_pixels),
+                                                  th_block_chunk(pass->width)) *
+                                        (pass->patch_pixels + pass->width)
+                                  : 0;
+
+    each = ((each > patch ? each : patch) + 15) / 16 * 16;
+    return (th_scratch){ .base = th_carve_reals(carver, each * omp_get_max_threads()),
+                         .each = each };
+}
+
+th_forward_scratch th_carve_forward(th_carver *carver, const th_pass *pass, bool keep)
+{
+    int64_t            n = pass->sequences.n, W = pass->width;
+    th_forward_scratch scratch = { 0 };
+
+    if (!keep || pass->lowest > 1) {
+        // One set of buffers for the full blocks, and what the last one needs otherwise.
+        scratch.x = th_carve_reals(carver, pass->sequences.tokens * W);
+        carve_attention(carver, pass, true, true, &scratch.block);
+    }
+    carve_attention(carver, pass, false, true, &scratch.block);
+    scratch.top = th_carve_reals(carver, n * W);
+    scratch.top_n = th_carve_reals(carver, n * W);
+    scratch.threads = carve_threads(carver, pass);
+    return scratch;
+}
+
+static void carve_sums(th_carver *carver, const th_pass *pass, th_block_scratch *s)
+{
+    int64_t W = pass->width, unit = th_block_unit(W);
+    int64_t units = th_unit_count(pass->sequences.tokens, unit);
+    int64_t pooled = th_unit_count(pass->sequences.n, unit);
+
+    s->sum_in = th_carve_reals(carver, units * 3 * W);
+    s->sum_q = th_carve_reals(carver, pooled * W);
+    s->sum_out = th_carve_reals(carver, units * W);
+    s->sum_fc = th_carve_reals(carver, units * 4 * W);
+    s->sum_proj = th_carve_reals(carver, units * W);
+    for (int i = 0; i < 2; i++) {
+        s->sum_ln1[i] = th_carve_reals(carver, (units + pooled) * W);
+        s->sum_ln2[i] = th_carve_reals(carver, units * W);
+    }
+}
+
+th_backward_scratch th_carve_backward(th_carver *carver, const th_pass *pass)
+{
+    int64_t             T = pass->sequences.tokens, n = pass->sequences.n, W = pass->width;
+    int64_t             units = th_unit_count(T, th_block_unit(W));
+    th_backward_scratch scratch = { 0 };
+    th_block_scratch   *s = &scratch.block;
+
+    scratch.d_top = th_carve_reals(carver, n * W);
+    scratch.top_n = th_carve_reals(carver, n * W);
+    scratch.top_gamma = th_carve_reals(carver, units * W);
+    scratch.top_beta = th_carve_reals(carver, units * W);
+    s->threads = carve_threads(carver, pass);
+    if (pass->lowest > pass->layers)
+        return scratch;
+    scratch.dx = th_carve_reals(carver, T * W);
+    s->g = th_carve_reals(carver, T * 4 * W);
+    s->du = th_carve_reals(carver, T * 4 * W);
+    s->n = th_carve_reals(carver, T * W);
+    s->d_mid = th_carve_reals(carver, T * W);
+    s->d_attended = th_carve_reals(carver, T * W);
+    s->d_qkv = th_carve_reals(carver, T * 3 * W);
+    s->dq = th_carve_reals(carver, n * W);
+    s->d_kv = s->d_qkv; // the last block has no d_qkv
+    s->pooled_n = th_carve_reals(carver, n * W);
+    s->d_pooled = th_carve_reals(carver, n * W);
+    carve_sums(carver, pass, s);
+    if (pass->lowest == 0 && pass->patches) {
+        scratch.patch_rows = th_carve_reals(carver, pass->patches * pass->patch_pixels);
+        scratch.d_patches = th_carve_reals(carver, pass->patches * W);
+        scratch.pre_gamma = th_carve_reals(carver, units * W);
+        scratch.pre_beta = th_carve_reals(carver, units * W);
+    }
+    return scratch;
+}
+
+void th_pass_bytes(const th_pass *pass, size_t *out_tape, size_t *out_scratch)
+{
+    th_carver tape = { 0 }, bare = { 0 }, forward = { 0 }, backward = { 0 };
+
+    (void)th_carve_tape(&tape, pass, true);
+    (void)th_carve_forward(&forward, pass, true);
+    (void)th_carve_backward(&backward, pass);
+    (void)th_carve_tape(&bare, pass, false);
+    (void)th_carve_forward(&bare, pass, false);
+    size_t most = forward.bytes > backward.bytes ? forward.bytes : backward.bytes;
+    // 64 bytes: the arena may stand between two lines when the pass begins.
+    *out_tape = tape.bytes + LINE_BYTES;
+    *out_scratch = (most > bare.bytes ? most : bare.bytes) + LINE_BYTES;
+}

@@ -1,0 +1,98 @@
+/* trainer/towers/pass.h - a pass over one micro-batch: its sizes, its tape, its memory.
+ *
+ * Private to towers/. Everything a pass uses is carved from the caller's arena by functions that
+ * also count without an arena, so the bytes that are planned are the bytes that are used. */
+#ifndef TH_TRAINER_TOWERS_PASS_H
+#define TH_TRAINER_TOWERS_PASS_H
+
+#include "trainer/nn/patch.h"
+#include "trainer/towers/block.h"
+#include "trainer/towers/tower.h"
+
+typedef struct {
+    const th_parameters *parameters;
+    th_tower             tower;
+    int64_t              width, layers, heads;
+    bool                 causal;
+    int                  lowest; // depth of the lowest group with a trainable row; above all: none
+    th_sequences         sequences;
+    int64_t              patches;      // rows of the patch embedding: n P; text: 0
+    int64_t              patch_pixels; // numbers in a patch, 3 patch patch; text: 0
+} th_pass;
+
+struct th_tape {
+    th_pass        pass;
+    th_block_tape *blocks;              // [layers]; those below `lowest` are empty
+    th_real       *top;                 // [n, W] output of the last block
+    th_real       *top_mean, *top_rstd; // [n] of the final norm
+    // Of the lowest group, when it is trainable:
+    const uint8_t *pixels;
+    int32_t       *tokens;          // [T]
+    th_real       *z, *mean, *rstd; // [T, W], [T]: input of ln_pre and its statistics
+};
+
+/* Hands out arena memory, or only counts it when arena is NULL. */
+typedef struct {
+    th_arena *arena;
+    size_t    bytes;
+    bool      full;
+} th_carver;
+
+void    *th_carve(th_carver *carver, int64_t count, size_t size);
+th_real *th_carve_reals(th_carver *carver, int64_t count);
+
+/* Depth of the lowest group of the tower with a trainable row, or one above the head's. */
+int  th_lowest_trainable(const th_parameters *parameters, th_tower tower, int64_t layers);
+bool th_group_trainable(const th_parameters *parameters, int group);
+
+th_block th_pass_block(const th_pass *pass, int64_t layer);
+
+/* The tape of a pass, with room for first[n + 1] and pooled[n] in its sequences. keep: what
+ * backward needs from `lowest` up, else only the sequences. NULL when only counting. */
+th_tape *th_carve_tape(th_carver *carver, const th_pass *pass, bool keep);
+
+typedef struct {
+    th_real      *x;     // [T, W] activations that are not kept
+    th_block_tape block; // of blocks that are not kept
+    th_real      *top;   // [n, W]
+    th_real      *top_n; // [n, W] output of the final norm
+    th_scratch    threads;
+} th_forward_scratch;
+
+th_forward_scratch th_carve_forward(th_carver *carver, const th_pass *pass, bool keep);
+
+typedef struct {
+    th_real         *dx;                   // [T, W] gradient of a block's output, then of its input
+    th_real         *d_top, *top_n;        // [n, W]
+    th_real         *top_gamma, *top_beta; // [units of n, W]
+    th_block_scratch block;
+    th_real         *patch_rows;           // [patches, patch_pixels]
+    th_real         *d_patches;            // [patches, W]
+    th_real         *pre_gamma, *pre_beta; // [units of T, W]
+} th_backward_scratch;
+
+th_backward_scratch th_carve_backward(th_carver *carver, const th_pass *pass);
+
+/* Blocks, final norm and projection over x [T, W], the input of block 0 (of `first_input` of the
+ * tape when it is kept). features [n, embed]. */
+th_real *th_first_input(const th_pass *pass, th_tape *tape, bool keep,
+                        const th_forward_scratch *scratch);
+void th_stack_forward(const th_pass *pass, th_tape *tape, bool keep, th_forward_scratch *scratch,
+                      th_real *x, th_real *features);
+
+/* Backward of the same, down to the lowest trainable group; scratch->dx is then the gradient of
+ * block 0's input, if the lowest group is that of depth 0. */
+void th_stack_backward(th_tape *tape, const th_real *d_features, bool add,
+                       th_backward_scratch *scratch, const th_backward_hooks *hooks);
+
+void th_drive(const th_backward_hooks *hooks);
+/* Tells the hooks that the group at a depth is done, if any of its rows is trainable. */
+void th_group_done(const th_pass *pass, int depth, const th_backward_hooks *hooks);
+
+/* Bytes of the tape, and of the most that a forward (kept or not) or backward needs besides. */
+void th_pass_bytes(const th_pass *pass, size_t *out_tape, size_t *out_scratch);
+
+/* The error of an arena that was reserved too small. */
+TH_MUST_CHECK th_code th_arena_short(const th_arena *arena, th_err *err);
+
+#endif

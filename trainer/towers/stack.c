@@ -1,0 +1,151 @@
+/* trainer/towers/stack.c - the blocks of a tower, its final norm and its projection. */
+#include "trainer/nn/gemm.h"
+#include "trainer/nn/layernorm.h"
+#include "trainer/nn/linear.h"
+#include "trainer/nn/units.h"
+#include "trainer/towers/pass.h"
+
+// Rows of the table above the blocks: the final norm ends the last block's group, and the
+// projection is the head's only row.
+typedef struct {
+    int gamma, beta, projection;
+} top_rows;
+
+static top_rows find_top(const th_pass *pass)
+{
+    const th_parameters *p = pass->parameters;
+    int head = p->groups[th_parameters_group(p, pass->tower, (int)pass->layers + 1)].first_row;
+
+    return (top_rows){ .gamma = head - 2, .beta = head - 1, .projection = head };
+}
+
+void th_drive(const th_backward_hooks *hooks)
+{
+    if (hooks && hooks->drive)
+        hooks->drive(hooks->context);
+}
+
+void th_group_done(const th_pass *pass, int depth, const th_backward_hooks *hooks)
+{
+    int group = th_parameters_group(pass->parameters, pass->tower, depth);
+
+    if (hooks && hooks->group_done && th_group_trainable(pass->parameters, group))
+        hooks->group_done(hooks->context, group);
+}
+
+static bool is_kept(const th_pass *pass, bool keep, int64_t layer)
+{
+    return keep && layer + 1 >= pass->lowest;
+}
+
+th_real *th_first_input(const th_pass *pass, th_tape *tape, bool keep,
+                        const th_forward_scratch *scratch)
+{
+    return is_kept(pass, keep, 0) ? tape->blocks[0].x : scratch->x;
+}
+
+static void head_forward(const th_pass *pass, const th_tape *tape, bool keep,
+                         const th_forward_scratch *scratch, const th_real *top, th_real *features)
+{
+    const th_parameters *p = pass->parameters;
+    top_rows             row = find_top(pass);
+    int64_t              W = pass->width, E = p->model.embed;
+
+#pragma omp parallel
+    {
+        th_rows mine = th_share(pass->sequences.n, th_unit_rows(W * E));
+        int64_t at = mine.first * W;
+        th_layernorm(top + at, mine.count, W, th_weight(p, row.gamma), th_weight(p, row.beta),
+                     scratch->top_n + at, keep ? tape->top_mean + mine.first : NULL,
+                     keep ? tape->top_rstd + mine.first : NULL);
+        th_gemm(TH_AS_IS, TH_AS_IS, mine.count, E, W, scratch->top_n + at, W,
+                th_weight(p, row.projection), E, 0, features + mine.first * E, E);
+    }
+}
+
+void th_stack_forward(const th_pass *pass, th_tape *tape, bool keep, th_forward_scratch *scratch,
+                      th_real *x, th_real *features)
+{
+    bool     keep_top = keep && pass->lowest <= pass->layers + 1;
+    th_real *top = keep_top ? tape->top : scratch->top;
+
+    for (int64_t i = 0; i < pass->layers; i++) {
+        th_block      block = th_pass_block(pass, i);
+        bool          kept = is_kept(pass, keep, i);
+        th_block_tape use = kept ? tape->blocks[i] : scratch->block;
+        th_real      *out = block.last                   ? top
+                            : is_kept(pass, keep, i + 1) ? tape->blocks[i + 1].x
+                                                         : scratch->x;
+        use.x = x;
+        if (!use.attended)
+            use.attended = scratch->block.attended;
+        th_block_forward(&block, &tape->pass.sequences, &use, kept, scratch->threads, out);
+        x = out;
+    }
+    head_forward(pass, tape, keep_top, scratch, top, features);
+}
+
+// Projection and final norm: d_top from d_features, and their own gradients.
+static void head_backward(const th_tape *tape, const th_real *d_features, bool add,
+                          th_backward_scratch *s)
+{
+    const th_pass       *pass = &tape->pass;
+    const th_parameters *p = pass->parameters;
+    top_rows             row = find_top(pass);
+    int64_t              W = pass->width, E = p->model.embed, n = pass->sequences.n;
+    int64_t              unit = th_block_unit(W);
+    bool                 below = pass->lowest <= pass->layers;
+
+#pragma omp parallel
+    {
+        th_chunk c;
+        for (th_walk walk = th_walk_share(n, unit, unit); th_walk_next(&walk, &c);) {
+            int64_t        at = c.first * W;
+            const th_real *mean = tape->top_mean + c.first, *rstd = tape->top_rstd + c.first;
+            th_layernorm_again(tape->top + at, c.count, W, th_weight(p, row.gamma),
+                               th_weight(p, row.beta), mean, rstd, s->top_n + at);
+            if (!below)
+                continue;
+            th_gemm(TH_AS_IS, TH_TRANSPOSED, c.count, W, E, d_features + c.first * E, E,
+                    th_weight(p, row.projection), E, 0, s->d_top + at, W);
+            th_layernorm_backward(s->d_top + at, tape->top + at, c.count, W,
+                                  th_weight(p, row.gamma), mean, rstd, NULL, s->d_top + at,
+                                  s->top_gamma + c.unit * W, s->top_beta + c.unit * W);
+        }
+#pragma omp barrier
+        if (p->rows[row.projection].trainable)
+            th_linear_backward_weight_share(s->top_n, d_features, n, E, W, add,
+                                            th_gradient(p, row.projection));
+        int64_t units = th_unit_count(n, unit);
+        if (p->rows[row.gamma].trainable)
+            th_fold_share(s->top_gamma, units, W, add, th_gradient(p, row.gamma));
+        if (p->rows[row.beta].trainable)
+            th_fold_share(s->top_beta, units, W, add, th_gradient(p, row.beta));
+    }
+}
+
+static void drive_hooks(void *context)
+{
+    th_drive(context);
+}
+
+void th_stack_backward(th_tape *tape, const th_real *d_features, bool add,
+                       th_backward_scratch *scratch, const th_backward_hooks *hooks)
+{
+    const th_pass    *pass = &tape->pass;
+    const th_real    *d_out = scratch->d_top;
+    th_backward_hooks none = { 0 }, *drive = hooks ? (th_backward_hooks *)hooks : &none;
+
+    if (pass->lowest > pass->layers + 1)
+        return;
+    head_backward(tape, d_features, add, scratch);
+    th_group_done(pass, (int)pass->layers + 1, hooks);
+    th_drive(hooks);
+    for (int64_t i = pass->layers - 1; i + 1 >= pass->lowest && i >= 0; i--) {
+        th_block block = th_pass_block(pass, i);
+        th_block_backward(&block, &pass->sequences, &tape->blocks[i], d_out, add,
+                          i + 1 == pass->lowest, &scratch->block, scratch->dx, drive_hooks, drive);
+        th_group_done(pass, (int)i + 1, hooks);
+        d_out = scratch->dx;
+    }
+}
