@@ -59,3 +59,18 @@ foreach(script ${scripts})
         SKIP_RETURN_CODE 77 PROCESSORS 2
         ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
 endforeach()
+
+# Benchmarks, `ninja bench`: one program each, given everything. They print JSON lines and are not tests.
+add_custom_target(bench)
+add_library(bench_common STATIC EXCLUDE_FROM_ALL)
+file(GLOB bench_parts CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/bench/*.c)
+list(FILTER bench_parts EXCLUDE REGEX "/bench_[a-z_]*\\.c$")
+target_sources(bench_common PRIVATE ${bench_parts})
+target_link_libraries(bench_common PUBLIC th_trainer)
+file(GLOB benchmarks CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/bench/bench_*.c)
+foreach(source ${benchmarks})
+    get_filename_component(name ${source} NAME_WE)
+    add_executable(${name} EXCLUDE_FROM_ALL ${source})
+    target_link_libraries(${name} PRIVATE bench_common)
+    add_dependencies(bench ${name})
+endforeach()
