@@ -1,6 +1,7 @@
 #include "launch/progress.h"
 
 #include "base/log.h"
+#include "launch/terminal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -32,7 +33,7 @@ static void clear(void *context)
 void th_progress_begin(th_progress *progress, const char *title, int64_t done)
 {
     *progress = (th_progress){ .title = title,
-                               .terminal = isatty(STDERR_FILENO),
+                               .terminal = th_terminal_watches(),
                                .started = now(),
                                .first = done,
                                .interval = FIRST_LINE_AFTER };

@@ -1,0 +1,11 @@
+/* launch/terminal.h - does a person look at stderr? */
+#ifndef TH_LAUNCH_TERMINAL_H
+#define TH_LAUNCH_TERMINAL_H
+
+#include <stdbool.h>
+
+/* True when stderr is a terminal, or a pipe to an mpirun whose stderr is one: mpirun passes on what
+ * a rank writes as it comes, so a bar that redraws itself works through it. */
+bool th_terminal_watches(void);
+
+#endif
