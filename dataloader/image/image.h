@@ -25,11 +25,18 @@ TH_MUST_CHECK th_code th_image_shape(th_image *image, int width, int height, th_
  * large. */
 TH_MUST_CHECK th_code th_image_decode(const void *bytes, size_t size, th_image *out, th_err *err);
 
-/* Pillow's antialiased bicubic (a = -0.5), box given in source pixels (may be fractional), bit for
- * bit for 8-bit RGB. Errors: TH_EIO. */
+/* Pillow's antialiased bicubic (a = -0.5), box given in source pixels (may be fractional, rounded
+ * to float as Pillow does), bit for bit for 8-bit RGB. The caller keeps the box inside and not
+ * empty. Errors: TH_EIO. */
 TH_MUST_CHECK th_code th_image_resize(const th_image *in, double left, double top, double right,
                                       double bottom, int width, int height, th_image *out,
                                       th_err *err);
+
+/* The same bits as th_image_resize of the box {left, top, right, bottom} to width x height followed
+ * by th_image_crop to the part {left, top, width, height}, but only the part is computed. */
+TH_MUST_CHECK th_code th_image_resize_part(const th_image *in, const double box[4], int width,
+                                           int height, const int part[4], th_image *out,
+                                           th_err *err);
 
 /* A rectangle, copied. The caller keeps it inside. */
 TH_MUST_CHECK th_code th_image_crop(const th_image *in, int left, int top, int width, int height,
