@@ -42,19 +42,29 @@ void th_linear_backward_input(const th_real *dy, int64_t rows, int64_t in, int64
     th_gemm(TH_AS_IS, TH_AS_IS, rows, in, out, dy, out, weight, in, 0, dx, in);
 }
 
+// dW is cut into stripes of columns, and a stripe into units of rows; a thread's run of units is
+// one call for each stripe it touches. Rows of a call may be any run of units, but columns may not:
+// they are the side on which OpenBLAS cuts its blocks by the size of the call, and with them the
+// bits. So stripes depend on the shape alone: two where x is the wider side, as each call packs all
+// of its columns of x, else one.
 void th_linear_backward_weight_share(const th_real *dy, const th_real *x, int64_t rows, int64_t in,
                                      int64_t out, bool add, th_real *d_weight)
 {
-    bool    by_out = out >= in;
-    int64_t unit = th_unit_rows((by_out ? in : out) * rows);
-    th_rows mine = th_share(by_out ? out : in, unit);
+    int64_t stripes = in >= 2 * out ? 2 : 1, stripe = (in + stripes - 1) / stripes;
+    int64_t unit = th_unit_rows(stripe * rows), units = th_unit_count(out, unit);
+    int64_t threads = omp_get_num_threads(), me = omp_get_thread_num();
+    int64_t first = th_slice_first(stripes * units, threads, me);
+    int64_t end = th_slice_first(stripes * units, threads, me + 1);
 
-    if (by_out)
-        th_gemm(TH_TRANSPOSED, TH_AS_IS, mine.count, in, rows, dy + mine.first, out, x, in, add,
-                d_weight + mine.first * in, in);
-    else
-        th_gemm(TH_TRANSPOSED, TH_AS_IS, out, mine.count, rows, dy, out, x + mine.first, in, add,
-                d_weight + mine.first, in);
+    while (first < end) {
+        int64_t s = first / units, u = first % units, run = units - u;
+        run = end - first < run ? end - first : run;
+        th_rows mine = th_unit_run(out, unit, u, run);
+        int64_t column = s * stripe, width = in - column < stripe ? in - column : stripe;
+        th_gemm(TH_TRANSPOSED, TH_AS_IS, mine.count, width, rows, dy + mine.first, out, x + column,
+                in, add, d_weight + mine.first * in + column, in);
+        first += run;
+    }
 }
 
 TH_CLONES void th_sum_rows(const th_real *x, int64_t rows, int64_t columns, th_real *out)

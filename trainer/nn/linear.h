@@ -17,8 +17,7 @@ void th_linear(const th_real *x, int64_t rows, int64_t in, int64_t out, const th
 void th_linear_backward_input(const th_real *dy, int64_t rows, int64_t in, int64_t out,
                               const th_real *weight, th_real *dx);
 
-/* dW [out, in] = dy^T x over all rows; add: += . The longer side of dW is split among the threads.
- */
+/* dW [out, in] = dy^T x over all rows; add: += . */
 void th_linear_backward_weight_share(const th_real *dy, const th_real *x, int64_t rows, int64_t in,
                                      int64_t out, bool add, th_real *d_weight);
 
