@@ -4,7 +4,9 @@
  * Shuffled: blocks of TH_ORDER_BLOCK consecutive records are permuted by a keyed permutation (a
  * Feistel network over a power of four, walked until it lands inside: O(1) memory), then places are
  * permuted inside windows of TH_ORDER_WINDOW places, so that reads stay near each other on disk
- * while the order is random over a window. `samples_seen` is the whole cursor of a run. All
+ * while the order is random over a window. Block 0 begins at another record in each epoch (a keyed
+ * rotation), and the records that do not fill a block come in the last window. `samples_seen` is
+ * the whole cursor of a run. The order is part of the format: a test holds it to frozen values. All
  * functions are local, any thread. */
 #ifndef TH_DATALOADER_ORDER_H
 #define TH_DATALOADER_ORDER_H
