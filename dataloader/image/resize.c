@@ -8,7 +8,9 @@
 // the passes values are rounded to 8 bits. Integer sums have no order, so any vector width gives
 // the same bits.
 //
-// The passes treat a pixel as four lanes (the fourth is not used), two neighbours at a time.
+// Rows are widened to four 32-bit lanes a pixel (the last is not used), so that one vector holds
+// two neighbours; between the passes values stand in 16 bits (GCC 12 widens single bytes one by
+// one).
 #include "dataloader/image/image.h"
 
 #include "base/memory.h"
@@ -30,24 +32,21 @@
 // Pillow rounds every product: a fused multiply-add would give other weights now and then.
 #define UNFUSED __attribute__((optimize("fp-contract=off")))
 
-// Into each version of its caller, and never a call: a vector cannot be passed between versions.
-#define INLINE __attribute__((always_inline)) inline
-
 typedef int32_t lanes __attribute__((vector_size(32)));
-typedef uint8_t bytes8 __attribute__((vector_size(8)));
+typedef int16_t halves __attribute__((vector_size(16)));
 
 typedef struct {
     int      count;   // outputs
-    int      stride;  // weights kept for each, an even number; those behind `taps` are zero
+    int      taps;    // input pixels used by each, an even number; some weights at the end are zero
     int     *first;   // [count] first input pixel
-    int     *taps;    // [count] input pixels used
-    int32_t *weights; // [count, stride]
+    int     *end;     // [count] first input pixel behind those whose weights are not zero
+    int32_t *weights; // [count, taps]
 } filter;
 
 static void filter_free(filter *f)
 {
     free(f->first);
-    free(f->taps);
+    free(f->end);
     free(f->weights);
 }
 
@@ -63,118 +62,122 @@ UNFUSED static double cubic(double x)
     return 0.0;
 }
 
-// Weights of outputs first .. first + count of `outputs` that cover low .. high of `inputs` pixels.
-// `row` is scratch for one output's weights.
-UNFUSED static void fill_filter(filter *f, int inputs, float low, float high, int outputs,
-                                int first, double *row)
+// Which of the `inputs` pixels the outputs first .. first + f->count of `outputs` use, when these
+// cover low .. high: f->first, f->end and f->taps.
+UNFUSED static void find_taps(filter *f, int inputs, float low, double scale, int first)
 {
-    double scale = (double)(high - low) / outputs, stretch = scale < 1.0 ? 1.0 : scale;
-    double support = SUPPORT * stretch, shrink = 1.0 / stretch;
+    double support = SUPPORT * (scale < 1.0 ? 1.0 : scale);
 
     for (int i = 0; i < f->count; i++) {
-        double centre = low + (first + i + 0.5) * scale, sum = 0.0;
-        int    from = (int)(centre - support + 0.5), to = (int)(centre + support + 0.5);
-        from = from < 0 ? 0 : from;
-        to = to > inputs ? inputs : to;
-        for (int j = from; j < to; j++) {
-            row[j - from] = cubic((j - centre + 0.5) * shrink);
-            sum += row[j - from];
+        double centre = low + (first + i + 0.5) * scale;
+        int    from = (int)(centre - support + 0.5), end = (int)(centre + support + 0.5);
+        f->first[i] = from < 0 ? 0 : from;
+        f->end[i] = end > inputs ? inputs : end;
+        int taps = f->end[i] - f->first[i];
+        f->taps = taps > f->taps ? taps : f->taps;
+    }
+    f->taps = (f->taps + 1) & ~1;
+}
+
+// The weights of these pixels; `row` is scratch for f->taps of them.
+UNFUSED static void fill_weights(filter *f, float low, double scale, int first, double *row)
+{
+    double shrink = 1.0 / (scale < 1.0 ? 1.0 : scale);
+
+    for (int i = 0; i < f->count; i++) {
+        double   centre = low + (first + i + 0.5) * scale, sum = 0.0;
+        int32_t *weights = f->weights + (size_t)i * (size_t)f->taps;
+        int      taps = f->end[i] - f->first[i];
+        for (int j = 0; j < taps; j++) {
+            row[j] = cubic((f->first[i] + j - centre + 0.5) * shrink);
+            sum += row[j];
         }
-        f->first[i] = from;
-        f->taps[i] = to - from;
-        for (int j = 0; j < to - from; j++) {
+        for (int j = 0; j < taps; j++) {
             double weight = (sum != 0.0 ? row[j] / sum : row[j]) * (1 << FRACTION_BITS);
-            f->weights[(size_t)i * (size_t)f->stride + (size_t)j] =
-                (int32_t)(weight < 0 ? weight - 0.5 : weight + 0.5);
+            weights[j] = (int32_t)(weight < 0 ? weight - 0.5 : weight + 0.5);
         }
     }
 }
 
-static th_code filter_open(filter *f, int inputs, double low, double high, int outputs, int first,
+static th_code filter_open(filter *f, int inputs, float low, float high, int outputs, int first,
                            int count, th_err *err)
 {
     th_code rc = TH_OK;
-    double  scale = (high - low) / outputs;
+    double  scale = (double)(high - low) / outputs;
     void   *memory = NULL;
     double *row = NULL;
 
     *f = (filter){ .count = count };
-    double taps = ceil(SUPPORT * (scale < 1.0 ? 1.0 : scale)) * 2 + 1;
-    f->stride = ((int)(taps < inputs ? taps : inputs) + 1) & ~1;
     TH_TRY(th_alloc((size_t)count, sizeof *f->first, "a resize filter", &memory, err));
     f->first = memory;
-    TH_TRY(th_alloc((size_t)count, sizeof *f->taps, "a resize filter", &memory, err));
-    f->taps = memory;
-    TH_TRY(th_alloc((size_t)count * (size_t)f->stride, sizeof *f->weights, "a resize filter",
-                    &memory, err));
+    TH_TRY(th_alloc((size_t)count, sizeof *f->end, "a resize filter", &memory, err));
+    f->end = memory;
+    find_taps(f, inputs, low, scale, first);
+    TH_TRY(th_alloc((size_t)count * (size_t)f->taps, sizeof *f->weights, "a resize filter", &memory,
+                    err));
     f->weights = memory;
-    TH_TRY(th_alloc((size_t)f->stride, sizeof *row, "a resize filter", &memory, err));
+    TH_TRY(th_alloc((size_t)f->taps, sizeof *row, "a resize filter", &memory, err));
     row = memory;
-    fill_filter(f, inputs, (float)low, (float)high, outputs, first, row);
+    fill_weights(f, low, scale, first, row);
 out:
     free(row);
     return rc;
 }
 
-INLINE static void add_product(lanes *sum, const uint8_t *from, const lanes *weights)
+static inline int32_t rounded(int32_t sum)
 {
-    bytes8 bytes;
-
-    memcpy(&bytes, from, sizeof bytes);
-    *sum += __builtin_convertvector(bytes, lanes) * *weights;
+    sum >>= FRACTION_BITS;
+    return sum < 0 ? 0 : sum > 255 ? 255 : sum;
 }
 
-INLINE static void round_and_cut(lanes *sum)
+// One row of pixels -> f->count pixels. Every output takes f->taps pixels, for a loop whose length
+// the processor can foresee: the row has room for as many behind its last.
+VERSIONS static void resize_row(const filter *f, const lanes *weights, const int32_t (*row)[4],
+                                int32_t (*sums)[4], int16_t (*to)[4])
 {
-    lanes value = *sum >> FRACTION_BITS, high = value > 255; // comparisons give all ones or zero
+    int count = f->count, pairs = f->taps / 2;
 
-    value = (value & ~high) | (255 & high);
-    *sum = value & (value > 0);
-}
-
-// One row of RGBX pixels, with room for one more behind the last -> f->count RGB pixels.
-VERSIONS static void resize_row(const filter *f, const lanes *weights, const uint8_t *row,
-                                uint8_t *to)
-{
-    for (int i = 0; i < f->count; i++, weights += f->stride / 2) {
-        const uint8_t *at = row + (size_t)f->first[i] * 4;
-        lanes          sum = { HALF, HALF, HALF, HALF };
-        for (int j = 0; j < f->taps[i]; j += 2, at += 8)
-            add_product(&sum, at, &weights[j / 2]);
+    for (int i = 0; i < count; i++, weights += pairs) {
+        const int32_t(*at)[4] = row + f->first[i];
+        lanes sum = { HALF, HALF, HALF, HALF };
+        for (int j = 0; j < pairs; j++, at += 2) {
+            lanes pixels;
+            memcpy(&pixels, at, sizeof pixels);
+            sum += pixels * weights[j];
+        }
         sum += __builtin_shuffle(sum, (lanes){ 4, 5, 6, 7, 0, 1, 2, 3 });
-        round_and_cut(&sum);
-        for (int c = 0; c < 3; c++)
-            *to++ = (uint8_t)sum[c];
+        memcpy(sums[i], &sum, sizeof sums[i]);
     }
+    for (int i = 0; i < count; i++)
+        for (int c = 0; c < 4; c++)
+            to[i][c] = (int16_t)rounded(sums[i][c]);
 }
 
-// One row of output from `taps` rows of row_bytes each.
-VERSIONS static void resize_column(const int32_t *weights, int taps, const uint8_t *rows,
-                                   size_t row_bytes, uint8_t *to)
-{
-    size_t x = 0;
+#define AT_ONCE 8 // pixels of a row: four vectors of sums
 
-    for (; x + 32 <= row_bytes; x += 32) {
-        lanes          half = (lanes){ 0 } + HALF, sum[4] = { half, half, half, half };
-        const uint8_t *at = rows + x;
-        for (int j = 0; j < taps; j++, at += row_bytes) {
+// One row of output from `taps` rows of `count` pixels each, which are followed by room for
+// AT_ONCE.
+VERSIONS static void resize_column(const int32_t *weights, int taps, const int16_t (*rows)[4],
+                                   int count, int32_t (*sums)[4], uint8_t (*values)[4], uint8_t *to)
+{
+    for (int x = 0; x < count; x += AT_ONCE) {
+        lanes half = (lanes){ 0 } + HALF, sum[4] = { half, half, half, half };
+        const int16_t(*at)[4] = rows + x;
+        for (int j = 0; j < taps; j++, at += count) {
             lanes weight = (lanes){ 0 } + weights[j];
-            for (int k = 0; k < 4; k++)
-                add_product(&sum[k], at + (size_t)k * 8, &weight);
+            for (int k = 0; k < 4; k++) {
+                halves pixels;
+                memcpy(&pixels, at + 2 * k, sizeof pixels);
+                sum[k] += __builtin_convertvector(pixels, lanes) * weight;
+            }
         }
-        for (int k = 0; k < 4; k++) {
-            round_and_cut(&sum[k]);
-            bytes8 value = __builtin_convertvector(sum[k], bytes8);
-            memcpy(to + x + (size_t)k * 8, &value, sizeof value);
-        }
+        memcpy(sums[x], sum, sizeof sum);
     }
-    for (; x < row_bytes; x++) {
-        int32_t sum = HALF;
-        for (int j = 0; j < taps; j++)
-            sum += rows[(size_t)j * row_bytes + x] * weights[j];
-        sum >>= FRACTION_BITS;
-        to[x] = (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
-    }
+    for (int x = 0; x < count; x++)
+        for (int c = 0; c < 4; c++)
+            values[x][c] = (uint8_t)rounded(sums[x][c]);
+    for (int x = 0; x < count; x++, to += 3)
+        memcpy(to, values[x], 3);
 }
 
 // The weights of rows as pairs of pixels see them: the first four lanes hold one, the others the
@@ -182,7 +185,7 @@ VERSIONS static void resize_column(const int32_t *weights, int taps, const uint8
 static th_code spread(const filter *f, lanes **out, th_err *err)
 {
     th_code rc = TH_OK;
-    size_t  pairs = (size_t)f->count * (size_t)f->stride / 2;
+    size_t  pairs = (size_t)f->count * (size_t)f->taps / 2;
     void   *memory;
 
     TH_TRY(th_alloc(pairs, sizeof(lanes), "a resize filter", &memory, err));
@@ -196,48 +199,54 @@ out:
     return rc;
 }
 
-// Columns first .. first + count of a row, as RGBX.
-static void widen_row(const th_image *in, int y, int first, int count, uint8_t *to)
+// Columns first .. first + count of a row, four lanes a pixel.
+static void widen_row(const th_image *in, int y, int first, int count, int32_t (*to)[4])
 {
     const uint8_t *from = in->pixels + ((size_t)y * (size_t)in->width + (size_t)first) * 3;
 
-    for (int x = 0; x + 1 < count; x++, from += 3, to += 4)
-        memcpy(to, from, 4); // one byte of the next pixel goes to the lane that is not used
-    memcpy(to, from, 3);
+    for (int x = 0; x < count; x++, from += 3)
+        for (int c = 0; c < 3; c++)
+            to[x][c] = from[c];
 }
 
 static th_code run_passes(const th_image *in, filter *columns, const filter *rows, th_image *out,
                           th_err *err)
 {
-    th_code  rc = TH_OK;
-    void    *memory = NULL;
-    uint8_t *row = NULL, *middle = NULL;
-    lanes   *weights = NULL;
-    int      last = columns->count - 1, last_row = rows->count - 1;
-    int      left = columns->first[0], top = rows->first[0];
-    int      width = columns->first[last] + columns->taps[last] - left;
-    int      height = rows->first[last_row] + rows->taps[last_row] - top;
-    size_t   row_bytes = (size_t)columns->count * 3;
+    th_code rc = TH_OK;
+    void   *memory = NULL;
+    int32_t(*row)[4] = NULL, (*sums)[4] = NULL;
+    int16_t(*middle)[4] = NULL;
+    uint8_t(*values)[4] = NULL;
+    lanes *weights = NULL;
+    int    count = columns->count, left = columns->first[0], top = rows->first[0];
+    int    width = columns->end[count - 1] - left, height = rows->end[rows->count - 1] - top;
 
-    TH_TRY(th_image_shape(out, columns->count, rows->count, err));
+    TH_TRY(th_image_shape(out, count, rows->count, err));
     TH_TRY(spread(columns, &weights, err));
-    TH_TRY(th_alloc((size_t)width + 1, 4, "a row of pixels", &memory, err));
+    TH_TRY(th_alloc((size_t)(width + columns->taps), sizeof *row, "a row of pixels", &memory, err));
     row = memory;
-    middle = malloc(row_bytes * (size_t)height);
+    TH_TRY(th_alloc((size_t)count + AT_ONCE, sizeof *sums, "a row of sums", &memory, err));
+    sums = memory;
+    TH_TRY(th_alloc((size_t)count, sizeof *values, "a row of values", &memory, err));
+    values = memory;
+    middle = malloc(((size_t)count * (size_t)height + AT_ONCE) * sizeof *middle);
     TH_CHECK(middle, TH_EIO, "free some memory", "could not resize a picture: out of memory");
-    for (int i = 0; i < columns->count; i++)
+    memset(middle + (size_t)count * (size_t)height, 0, AT_ONCE * sizeof *middle);
+    for (int i = 0; i < count; i++)
         columns->first[i] -= left;
     for (int y = 0; y < height; y++) {
         widen_row(in, top + y, left, width, row);
-        resize_row(columns, weights, row, middle + (size_t)y * row_bytes);
+        resize_row(columns, weights, row, sums, middle + (size_t)y * (size_t)count);
     }
     for (int y = 0; y < rows->count; y++)
-        resize_column(rows->weights + (size_t)y * (size_t)rows->stride, rows->taps[y],
-                      middle + (size_t)(rows->first[y] - top) * row_bytes, row_bytes,
-                      out->pixels + (size_t)y * row_bytes);
+        resize_column(rows->weights + (size_t)y * (size_t)rows->taps, rows->end[y] - rows->first[y],
+                      middle + (size_t)(rows->first[y] - top) * (size_t)count, count, sums, values,
+                      out->pixels + (size_t)y * (size_t)count * 3);
 out:
     free(weights);
     free(row);
+    free(sums);
+    free(values);
     free(middle);
     return rc;
 }
@@ -257,8 +266,10 @@ th_code th_image_resize_part(const th_image *in, const double box[4], int width,
         box[3] - box[1] == height) // the weights would be a single one
         return th_image_crop(in, (int)box[0] + part[0], (int)box[1] + part[1], part[2], part[3],
                              out, err);
-    TH_TRY(filter_open(&columns, in->width, box[0], box[2], width, part[0], part[2], err));
-    TH_TRY(filter_open(&rows, in->height, box[1], box[3], height, part[1], part[3], err));
+    TH_TRY(filter_open(&columns, in->width, (float)box[0], (float)box[2], width, part[0], part[2],
+                       err));
+    TH_TRY(filter_open(&rows, in->height, (float)box[1], (float)box[3], height, part[1], part[3],
+                       err));
     TH_TRY(run_passes(in, &columns, &rows, out, err));
 out:
     filter_free(&columns);
