@@ -2,8 +2,8 @@
  *
  * With unit rows I_i and T_j, scale s = exp(logit_scale) and B samples:
  *
- *     loss = 1/2B sum_i [ lse_j(s I_i.T_j) - s I_i.T_i ] + 1/2B sum_j [ lse_i(s I_i.T_j) - s
- * I_j.T_j ]
+ *     loss = 1/2B sum_i [ lse_j(s I_i.T_j) - s I_i.T_i ]
+ *          + 1/2B sum_j [ lse_i(s I_i.T_j) - s I_j.T_j ]
  *
  * With K captions a sample the loss is the mean over the K pairings, T = T_0 .. T_(K-1): caption k
  * of sample i is row i * K + k. The B x B similarities are never stored: tiles of fixed size are
@@ -29,17 +29,20 @@ typedef struct {
 typedef struct {
     double   loss;          // mean over the global batch, in nats: the same bits on all ranks
     double   d_logit_scale; // of the whole loss: the same bits on all ranks
-    th_real *d_image;       // [b, d] this rank's rows, given by the caller, overwritten
+    th_real *d_image;       // [b, d] this rank's rows, of the caller's memory, overwritten
     th_real *d_text;        // [b, K, d] likewise
+    // One of the two may be NULL (a frozen tower), the same on all ranks: a product less.
 } th_contrastive_output;
 
-/* Errors: TH_EIO (arena too small), TH_EPEER (communication). A loss that is NaN or infinite is no
- * error: it comes back as it is, and the step decides.
+/* The result has the same bits on any number of threads. A feature that is NaN or infinite is no
+ * error: the loss of all ranks is then not finite, and the step decides.
+ *
+ * Errors: TH_EIO (arena too small), TH_EPEER (communication).
  * Calls: Collective; from one thread, which opens OpenMP regions. */
 TH_MUST_CHECK th_code th_contrastive(th_world *world, const th_contrastive_input *in,
                                      th_arena *arena, th_contrastive_output *out, th_err *err);
 
-/* Arena bytes that a call needs on this rank. Local. */
+/* Arena bytes that a call needs on this rank, with omp_get_max_threads() as it is now. Local. */
 size_t th_contrastive_bytes(const th_world *world, int64_t B, int64_t d, int64_t K, bool backward);
 
 #endif
