@@ -175,6 +175,41 @@ static void same_records_same_bytes(void **state)
     }
 }
 
+// The second batch gets its memory from the first: LMDB leaves that behind a value which ends
+// within its only page.
+static void unused_bytes_are_zero(void **state)
+{
+    static const set           s = { .records = 25000, .side = 32, .captions = 1 }; // 78 MB
+    static const unsigned char zeros[TH_SHARD_PAGE];
+    char                       path[4096];
+    th_shard_tree              tree = { 0 };
+    th_err                     err = { 0 };
+    uint64_t                   bytes, hash;
+    unsigned char              unused[TH_SHARD_PAGE];
+
+    th_test_path(path, sizeof path, *state, "a.lmdb");
+    write_shard(path, &s, &bytes, &hash);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_return_code(fd, 0);
+    th_assert_ok(th_shard_tree_open(fd, path, 1, &tree, &err), &err);
+    th_shard_value *values = calloc(TH_SHARD_PAGE, sizeof *values);
+    assert_non_null(values);
+    for (uint64_t k = 0; k < tree.leaf_count; k++) {
+        uint64_t next = k + 1 < tree.leaf_count ? tree.leaves[k + 1].first : tree.records;
+        th_assert_ok(th_shard_tree_check_leaf(&tree, fd, path, k, 1, values, &err), &err);
+        for (uint64_t i = 0; i < next - tree.leaves[k].first; i++) {
+            uint64_t end = values[i].offset + values[i].bytes;
+            size_t   rest = (size_t)(-end % tree.page_bytes);
+            assert_true(values[i].overflow_page > 0 && rest > 0);
+            assert_int_equal(pread(fd, unused, rest, (off_t)end), (int64_t)rest);
+            assert_memory_equal(unused, zeros, rest);
+        }
+    }
+    free(values);
+    th_shard_tree_close(&tree);
+    (void)close(fd);
+}
+
 // --- damage: looked at in a child process, as the worst that can happen is a signal ---
 
 // False when a record is neither refused nor what it was. *out_refused counts refusals.
@@ -610,6 +645,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(reads_back),
         IN_FOLDER(same_records_same_bytes),
+        IN_FOLDER(unused_bytes_are_zero),
         IN_FOLDER(flipped_bits_never_crash),
         IN_FOLDER(other_sizes_are_refused),
         IN_FOLDER(scrambled_pages_never_crash),
