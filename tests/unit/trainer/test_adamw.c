@@ -1,0 +1,6 @@
+#include "adamw_cases.h"
+
+int main(void)
+{
+    return adamw_main();
+}
