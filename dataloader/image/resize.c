@@ -30,7 +30,12 @@
 #define VERSIONS
 #endif
 // Pillow rounds every product: a fused multiply-add would give other weights now and then.
+#ifdef __clang__
+#pragma clang fp contract(off)
+#define UNFUSED
+#else
 #define UNFUSED __attribute__((optimize("fp-contract=off")))
+#endif
 
 typedef int32_t lanes __attribute__((vector_size(32)));
 typedef int16_t halves __attribute__((vector_size(16)));
@@ -145,7 +150,7 @@ VERSIONS static void resize_row(const filter *f, const lanes *weights, const int
             memcpy(&pixels, at, sizeof pixels);
             sum += pixels * weights[j];
         }
-        sum += __builtin_shuffle(sum, (lanes){ 4, 5, 6, 7, 0, 1, 2, 3 });
+        sum += __builtin_shufflevector(sum, sum, 4, 5, 6, 7, 0, 1, 2, 3);
         memcpy(sums[i], &sum, sizeof sums[i]);
     }
     for (int i = 0; i < count; i++)
@@ -167,7 +172,7 @@ VERSIONS static void resize_column(const int32_t *weights, int taps, const int16
             lanes weight = (lanes){ 0 } + weights[j];
             for (int k = 0; k < 4; k++) {
                 halves pixels;
-                memcpy(&pixels, at + 2 * k, sizeof pixels);
+                memcpy(&pixels, at + (size_t)k * 2, sizeof pixels);
                 sum[k] += __builtin_convertvector(pixels, lanes) * weight;
             }
         }

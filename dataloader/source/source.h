@@ -20,15 +20,18 @@ typedef struct {
     size_t image_bytes;
     char *text; // captions, one a line; owned by the item; bytes as found, not yet checked as UTF-8
     size_t text_bytes;
-    char   reason[200]; // not "": this sample cannot be given, and why
+    char   reason[200]; // not "": this sample cannot be given, and why: "what it is: details"
 } th_item;
 
 void th_item_free(th_item *item); // accepts a zeroed item
 
 typedef struct th_source th_source;
 
-/* spec: "wds:'data/{a,b}*.tar'" or "wds:data/x.tar" (shell globs, files in name order), "csv:FILE"
- * (header; TAB or comma; columns filepath and title; relative paths start at the file's folder).
+/* spec: "wds:'data/{a,b}*.tar'", "wds:data/{000..127}.tar" (shell globs and braces, files in name
+ * order, gzip allowed; samples grouped as WebDataset does: the key is the path up to the first dot
+ * of the name, members jpg, jpeg, png, webp and txt, one caption a line), or "csv:FILE" (header;
+ * TAB or comma; quotes as in RFC 4180; columns filepath and title; relative paths start at the
+ * file's folder; rows of one filepath that follow each other are one sample with their captions).
  * Errors: TH_EUSAGE (unknown scheme, nothing matches, no such column), TH_EIO. */
 TH_MUST_CHECK th_code th_source_open(const char *spec, th_source **out, th_err *err);
 void                  th_source_close(th_source *source);
@@ -38,7 +41,7 @@ void                  th_source_close(th_source *source);
  */
 TH_MUST_CHECK th_code th_source_next(th_source *source, th_item *out, _Bool *out_more, th_err *err);
 
-/* Bytes read so far and in all, for progress. */
+/* Bytes read so far and in all, for progress. Any thread. */
 void th_source_progress(const th_source *source, int64_t *out_done, int64_t *out_total);
 
 #endif
