@@ -10,7 +10,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -96,18 +98,30 @@ out:
     return rc;
 }
 
-// Reads the file back: its hash, which the manifest will hold, and everything in it against memory.
-static th_code read_back(const char *path, const th_snapshot *snapshot, th_manifest *manifest,
-                         th_err *err)
+// The hash of the file as it reads back, taken in a thread of its own beside the comparison: both
+// wait for the same disk.
+typedef struct {
+    const char *path;
+    uint64_t    hash, bytes;
+    th_code     code;
+    th_err      error;
+} file_hash;
+
+static void *hash_file(void *context)
+{
+    file_hash *h = context;
+
+    h->code = th_hash_file(h->path, &h->hash, &h->bytes, &h->error);
+    return NULL;
+}
+
+static th_code compare(const char *path, const th_snapshot *snapshot, const th_manifest *manifest,
+                       th_err *err)
 {
     th_code    rc = TH_OK;
     th_layout *layout = NULL;
     int        count;
-    uint64_t   bytes;
 
-    TH_TRY(th_hash_file(path, &manifest->hash, &bytes, err));
-    TH_CHECK(bytes == (uint64_t)manifest->generation.bytes, TH_EDATA, fix_disk,
-             "\"%s\" reads back shorter than it was written", path);
     TH_TRY(th_layout_open(path, &layout, err));
     TH_CHECK(same_state(th_layout_state(layout), &snapshot->state) &&
                  strcmp(th_layout_config(layout), snapshot->config) == 0,
@@ -123,6 +137,31 @@ static th_code read_back(const char *path, const th_snapshot *snapshot, th_manif
     TH_TRY(compare_tensors(layout, snapshot, manifest->tensors, manifest->tensor_count, err));
 out:
     th_layout_close(layout);
+    return rc;
+}
+
+// Reads the file back: its hash, which the manifest will hold, and everything in it against memory.
+// HDF5 may open it before its hash is known: this process wrote it a moment ago.
+static th_code read_back(const char *path, const th_snapshot *snapshot, th_manifest *manifest,
+                         th_err *err)
+{
+    file_hash h = { .path = path };
+    pthread_t thread;
+    bool      started = pthread_create(&thread, NULL, hash_file, &h) == 0;
+    th_code   rc = compare(path, snapshot, manifest, err);
+
+    if (started)
+        (void)pthread_join(thread, NULL); // fails only for a thread that is not ours
+    else
+        (void)hash_file(&h);
+    if (rc == TH_OK && h.code != TH_OK) {
+        rc = h.code;
+        *err = h.error;
+    }
+    if (rc == TH_OK && h.bytes != (uint64_t)manifest->generation.bytes)
+        rc = th_fail(err, TH_EDATA, fix_disk, __FILE__, __LINE__,
+                     "\"%s\" reads back shorter than it was written", path);
+    manifest->hash = h.hash;
     return rc == TH_OK ? TH_OK : th_during(err, "reading back \"%s\"", path);
 }
 
@@ -143,12 +182,9 @@ static th_code join_paths(const char *folder, const char *name, char path[PATH_M
 {
     th_code rc = TH_OK;
 
-    // Room for ".tmp" behind the path.
-    TH_CHECK(th_path_join(path, PATH_MAX - 4, folder, name), TH_EIO, "use a shorter path",
-             "the path of \"%s\" is too long", name);
-    size_t length = strlen(path);
-    memcpy(tmp, path, length);
-    memcpy(tmp + length, ".tmp", 5);
+    TH_CHECK(th_path_join(path, PATH_MAX, folder, name) &&
+                 snprintf(tmp, PATH_MAX, "%s.tmp", path) < PATH_MAX,
+             TH_EIO, "use a shorter path", "the path of \"%s\" is too long", name);
 out:
     return rc;
 }

@@ -86,13 +86,12 @@ th_code th_manifest_write(const char *folder, const th_manifest *manifest, th_er
     th_manifest_name(manifest->generation.step, name);
     TH_CHECK(th_path_join(path, sizeof path, folder, name), TH_EIO, "use a shorter path",
              "the path of \"%s\" is too long", name);
-    size_t length = strlen(body) - 2; // without the last "\n}"
-    TH_TRY(th_alloc(length + 2 + TAIL_BYTES + 1, 1, "a manifest", (void **)&text, err));
-    memcpy(text, body, length);
-    memcpy(text + length, ",\n", 2);
-    th_hash_print(th_hash(text, length + 2), hash);
-    (void)snprintf(text + length + 2, TAIL_BYTES + 1, TAIL_HEAD "%s" TAIL_END, hash);
-    TH_TRY(th_file_replace(path, text, length + 2 + TAIL_BYTES, err));
+    size_t length = strlen(body); // its last two bytes, "\n}", become ",\n"
+    TH_TRY(th_alloc(length + TAIL_BYTES + 1, 1, "a manifest", (void **)&text, err));
+    (void)snprintf(text, length + 1, "%.*s,\n", (int)length - 2, body);
+    th_hash_print(th_hash(text, length), hash);
+    (void)snprintf(text + length, TAIL_BYTES + 1, TAIL_HEAD "%s" TAIL_END, hash);
+    TH_TRY(th_file_replace(path, text, length + TAIL_BYTES, err));
 out:
     free(text);
     free(body);

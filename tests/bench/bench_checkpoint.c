@@ -4,8 +4,9 @@
  * moments
  *
  * In the same folder, in turn: a bare write + fsync of the same bytes (buffered, 4 MiB a call, a
- * new file each time), and a save. Prints the median over SAVES (default 3) after one unmeasured
- * round, and the load of the newest generation, from the page cache and from the disk. */
+ * new file each time; once plainly and once with its space reserved by fallocate, as the writer
+ * does it), and a save. Prints the median over SAVES (default 3) after one unmeasured round, and
+ * the load of the newest generation, from the page cache and from the disk. */
 #include "base/file.h"
 #include "base/memory.h"
 #include "checkpoint/generations.h"
@@ -107,7 +108,8 @@ out:
     return rc;
 }
 
-static th_code bare_write(const char *folder, const model *m, double *out_seconds, th_err *err)
+static th_code bare_write(const char *folder, const model *m, bool reserve, double *out_seconds,
+                          th_err *err)
 {
     th_code     rc = TH_OK;
     char        path[PATH_MAX];
@@ -119,6 +121,8 @@ static th_code bare_write(const char *folder, const model *m, double *out_second
     double start = seconds_now();
     fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
     TH_CHECK(fd >= 0, TH_EIO, "", "could not make \"%s\": %s", path, strerror(errno));
+    TH_CHECK(!reserve || fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size) == 0, TH_EIO, "",
+             "could not reserve space: %s", strerror(errno));
     for (size_t at = 0; at < size; at += piece)
         TH_TRY(th_write_all(fd, bytes + at, size - at < piece ? size - at : piece, path, err));
     TH_CHECK(fsync(fd) == 0, TH_EIO, "", "could not flush \"%s\": %s", path, strerror(errno));
@@ -183,6 +187,7 @@ static th_code run(const char *folder, int layers, int saves, th_err *err)
     static model m; // too large for the stack
     th_writer   *writer = NULL;
     double       stall[MOST_SAVES], flushed[MOST_SAVES], committed[MOST_SAVES], bare[MOST_SAVES];
+    double       reserved[MOST_SAVES];
     double       load_cached, load_disk;
 
     TH_TRY(make_model(&m, layers, err));
@@ -194,7 +199,8 @@ static th_code run(const char *folder, int layers, int saves, th_err *err)
     for (int i = -1; i < saves; i++) {
         int slot = i < 0 ? 0 : i;
         TH_TRY(th_writer_wait(writer, err));
-        TH_TRY(bare_write(folder, &m, &bare[slot], err));
+        TH_TRY(bare_write(folder, &m, false, &bare[slot], err));
+        TH_TRY(bare_write(folder, &m, true, &reserved[slot], err));
         snapshot.state.step++;
         TH_TRY(th_writer_save(writer, &snapshot, err));
         TH_TRY(th_writer_wait(writer, err));
@@ -210,10 +216,11 @@ static th_code run(const char *folder, int layers, int saves, th_err *err)
     double commit = median(committed, saves);
     printf("{\"benchmark\": \"checkpoint\", \"layers\": %d, \"parameters\": %" PRId64
            ", \"bytes\": %" PRId64 ", \"saves\": %d, \"stall_s\": %.3f, \"flushed_s\": %.3f, "
-           "\"committed_s\": %.3f, \"bare_write_fsync_s\": %.3f, \"flushed_ratio\": %.3f, "
+           "\"committed_s\": %.3f, \"bare_write_fsync_s\": %.3f, "
+           "\"bare_reserved_s\": %.3f, \"flushed_ratio\": %.3f, "
            "\"committed_ratio\": %.3f, \"load_cached_s\": %.3f, \"load_disk_s\": %.3f}\n",
            layers, m.elements, m.elements * 12, saves, median(stall, saves), flush, commit, base,
-           flush / base, commit / base, load_cached, load_disk);
+           median(reserved, saves), flush / base, commit / base, load_cached, load_disk);
 out:
     th_writer_close(writer);
     free(m.parameters[0].model.data);
