@@ -25,17 +25,27 @@ uint64_t th_tokenizer_hash(const th_tokenizer *tokenizer); // of the merges: two
 
 /* Ids of a caption (UTF-8, any bytes: invalid sequences become U+FFFD), without SOT and EOT, at
  * most `room`. Returns the number of ids, counted on up to room + 1, so that a cut caption can be
- * told. Linear in the caption's size. `cache` is one per thread (word -> ids), or NULL for none. */
+ * told; -1 when memory is out or the caption is over TH_CAPTION_MOST bytes. A caption that spells
+ * "<|endoftext|>" gets that id, as in CLIP. Time grows as n log n with a word, linearly with the
+ * rest. `cache` is one per thread (word -> ids, and memory to work in), or NULL for none; it may
+ * change tokenizers. */
+#define TH_CAPTION_MOST ((size_t)4 << 20)
 typedef struct th_token_cache th_token_cache;
 TH_MUST_CHECK th_code         th_token_cache_open(th_token_cache **out, th_err *err);
 void                          th_token_cache_close(th_token_cache *cache);
 int64_t th_tokenizer_encode(const th_tokenizer *tokenizer, const char *text, size_t size,
                             th_token_cache *cache, int32_t *ids, int64_t room);
 
+/* The bytes that an id stands for, borrowed, and whether it ends a word; false when there is no
+ * such id. */
+_Bool th_tokenizer_token(const th_tokenizer *tokenizer, int32_t id, const char **out_bytes,
+                         size_t *out_size, _Bool *out_ends);
+
 /* Trains merges on captions until the vocabulary has `vocabulary` entries or no pair occurs twice.
  * `next` gives the captions one by one (false: no more). Deterministic: equal counts are broken by
- * the pair's byte strings. *out_merges is the text of a merges file: free() it. Errors: TH_EUSAGE
- * when vocabulary < 514 or too large, TH_EDATA when there are no captions, TH_EIO. */
+ * the pair's byte strings, left before right. *out_merges is the text of a merges file: free() it.
+ * Errors: TH_EUSAGE when vocabulary < 514 or too large, TH_EDATA when there are no captions,
+ * TH_EIO. */
 typedef _Bool (*th_next_caption)(void *context, const char **text, size_t *size);
 TH_MUST_CHECK th_code th_tokenizer_train(th_next_caption next, void *context, int64_t vocabulary,
                                          char **out_merges, size_t *out_size, th_err *err);
