@@ -11,8 +11,14 @@
 #include "dataloader/tokenizer/tokenizer.h"
 #include <stdbool.h>
 
+#define TH_PACK_DATASET    "dataset.json"
+#define TH_PACK_TOKENIZER  "tokenizer.bpe"
+#define TH_PACK_QUARANTINE "quarantine.jsonl"
+#define TH_PACK_FORMAT     1      // version of dataset.json
+#define TH_PACK_SHARDS     100000 // most shards of a pack
+
 typedef struct {
-    char     file[64];
+    char     file[64]; // in the pack's folder
     int64_t  records;
     uint64_t bytes, hash;
 } th_shard_info;
@@ -32,13 +38,16 @@ typedef struct {
     th_shard_info *shards;
 } th_pack_info;
 
-/* Writes dataset.json durably: this commits a pack. */
+/* Writes dataset.json durably: this commits a pack. `folder` holds the shards and TH_PACK_TOKENIZER
+ * by then. Errors: TH_EUSAGE when a field is not what th_pack_open accepts, TH_EIO. */
 TH_MUST_CHECK th_code th_pack_commit(const char *folder, const th_pack_info *info, th_err *err);
 
 typedef struct th_pack th_pack;
 
-/* Opens every shard. Errors: TH_EDATA (dataset.json broken, shard missing, size other than
- * recorded, tokenizer's hash other), each with the file; TH_EIO. */
+/* Opens every shard at once, so that what is missing shows before a run begins and reading takes no
+ * lock: one open file and a few reads a shard (ulimit -n must allow them). Errors: TH_EDATA
+ * (dataset.json missing, broken or of another format version; a shard missing, of another size or
+ * number of records; another tokenizer), each with the file; TH_EIO. */
 TH_MUST_CHECK th_code th_pack_open(const char *folder, th_pack **out, th_err *err);
 void                  th_pack_close(th_pack *pack); // accepts NULL
 const th_pack_info   *th_pack_describe(const th_pack *pack);
@@ -52,7 +61,8 @@ TH_MUST_CHECK th_code th_pack_read(th_pack *pack, int64_t i, th_record_scratch *
                                    th_record_scratch *scratch, th_record *out, th_err *err);
 
 /* Reads every record of every shard and each shard's whole-file hash. `bad` (may be NULL) is called
- * for each that does not hold. Errors: TH_EDATA when any is bad. */
+ * for each that does not hold, with record -1 when it is a file as a whole. Pictures are not
+ * decoded. Errors: TH_EDATA when any is bad; TH_EIO, which stops it. */
 TH_MUST_CHECK th_code th_pack_verify(th_pack *pack,
                                      void (*bad)(void *context, int64_t record, const th_err *why),
                                      void *context, th_err *err);

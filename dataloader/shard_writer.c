@@ -175,7 +175,9 @@ th_code th_shard_commit(th_shard_writer *writer, int64_t *out_records, uint64_t 
 out:
     if (fd >= 0)
         (void)close(fd); // the file is thrown away
-    return rc == TH_OK ? TH_OK : th_during(err, "committing shard \"%s\"", writer->path);
+    if (rc != TH_OK)
+        (void)th_during(err, "committing shard \"%s\"", writer->path);
+    return rc;
 }
 
 void th_shard_writer_close(th_shard_writer *writer)
