@@ -1,4 +1,5 @@
 // A process is killed at random moments while it saves, again and again, over the same folder.
+#include "base/file.h"
 #include "base/log.h"
 #include "base/philox.h"
 #include "tests/unit/checkpoint/fixture.h"
@@ -52,11 +53,33 @@ static int64_t run_and_kill(fixture *f, int64_t first, unsigned microseconds)
     return last;
 }
 
+// Every generation in the list must be whole: a manifest never comes before its file. Nothing but
+// the writer's own temporary file may be half done; true when the kill left one.
+static bool check_folder(const fixture *f, int64_t newest)
+{
+    th_generation *list = NULL;
+    int            count = 0;
+    th_err         err = { 0 };
+    char           path[PATH_MAX], name[64];
+
+    assert_int_equal(th_generations_list(f->folder, &list, &count, NULL), TH_OK);
+    assert_in_range(count, 1, 3); // two are kept, and one before it is pruned
+    assert_int_equal(list[0].step, newest);
+    for (int i = 0; i < count; i++)
+        if (th_generation_verify(f->folder, &list[i], &err) != TH_OK)
+            fail_msg("%s: %s", list[i].name, err.what);
+    free(list);
+    (void)snprintf(name, sizeof name, "step-%08lld.h5.tmp", (long long)newest + 1);
+    assert_true(th_path_join(path, sizeof path, f->folder, name));
+    return th_path_exists(path);
+}
+
 static void killed_at_random_moments(void **state)
 {
     fixture *f =
         fixture_open(60000); // 5 MB of state: several chunks, a commit of some milliseconds
     int64_t next = 1;
+    int     in_the_middle = 0;
     th_rng  rng;
 
     (void)state;
@@ -72,9 +95,12 @@ static void killed_at_random_moments(void **state)
         // What was told of is there; the one after it may be, when its manifest was just in time.
         assert_in_range(generation.step, told, told + 1);
         fixture_check(f, reader);
+        in_the_middle += check_folder(f, generation.step);
         next = generation.step + 1;
         th_reader_close(reader);
     }
+    // The child does little but commit, so most kills meet one; none would mean a test of nothing.
+    assert_in_range(in_the_middle, 1, KILLS);
     fixture_close(f);
 }
 
