@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
-#define BLOCK   768
+#define BLOCK   ((int64_t)768)
 #define REPEATS 5
 
 static size_t peak_bytes(void)
@@ -119,7 +119,7 @@ static th_code measure(int64_t B, int64_t d, int threads, th_err *err)
         if (i == 0) {
             extra = peak_bytes() - before;
             TH_TRY(
-                th_alloc((size_t)threads * BLOCK * BLOCK, sizeof(th_real), "tiles", &tiles, err));
+                th_alloc((size_t)(threads * BLOCK * BLOCK), sizeof(th_real), "tiles", &tiles, err));
             TH_TRY(th_alloc((size_t)(threads * BLOCK * d), sizeof(th_real), "sums", &sums, err));
         }
         floors[i] = products_seconds(&in, out.d_image, tiles, sums);
