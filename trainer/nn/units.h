@@ -60,7 +60,9 @@ static inline th_rows th_share(int64_t rows, int64_t unit)
  *     th_chunk chunk = { 0 };
  *     for (th_walk walk = th_walk_share(rows, unit, near); th_walk_next(&walk, &chunk);) ... */
 typedef struct {
-    int64_t rows, unit, units_a_chunk, next, end;
+    int64_t rows, unit;
+    int64_t first, count;  // units of this thread
+    int64_t chunks, chunk; // in how many chunks, and which comes next
 } th_walk;
 
 typedef struct {
@@ -68,32 +70,37 @@ typedef struct {
     int64_t unit, units;  // first unit, and how many
 } th_chunk;
 
-/* Chunks of about `near` rows, at least a unit. */
+/* Chunks of about `near` rows, at least a unit, as even as units allow. */
 static inline th_walk th_walk_share(int64_t rows, int64_t unit, int64_t near)
 {
     th_rows mine = th_share_units(rows, unit);
-    return (th_walk){ rows, unit, near > unit ? near / unit : 1, mine.first,
-                      mine.first + mine.count };
+    int64_t most = near > unit ? near / unit : 1, chunks = (mine.count + most / 2) / most;
+    return (th_walk){ .rows = rows,
+                      .unit = unit,
+                      .first = mine.first,
+                      .count = mine.count,
+                      .chunks = chunks > 0 ? chunks : mine.count > 0 };
 }
 
 static inline bool th_walk_next(th_walk *walk, th_chunk *out)
 {
-    int64_t left = walk->end - walk->next;
-    if (left <= 0)
+    if (walk->chunk == walk->chunks)
         return false;
-    out->unit = walk->next;
-    out->units = left < walk->units_a_chunk ? left : walk->units_a_chunk;
+    out->unit = walk->first + th_slice_first(walk->count, walk->chunks, walk->chunk);
+    out->units = th_slice_count(walk->count, walk->chunks, walk->chunk);
     th_rows rows = th_unit_run(walk->rows, walk->unit, out->unit, out->units);
     out->first = rows.first;
     out->count = rows.count;
-    walk->next += out->units;
+    walk->chunk++;
     return true;
 }
 
-/* Most rows a chunk can have: the last unit is up to twice as long as the others. */
+/* Most rows a chunk can have: half as many again as `near`, and the last unit is up to twice as
+ * long as the others. */
 static inline int64_t th_chunk_most(int64_t unit, int64_t near)
 {
-    return (near > unit ? near / unit : 1) * unit + unit;
+    int64_t most = near > unit ? near / unit : 1;
+    return (most + (most + 1) / 2) * unit + unit;
 }
 
 #endif
