@@ -21,7 +21,7 @@ typedef struct {
     int64_t time;  // seconds since 1970 when it was committed
     int64_t samples_seen, stage;
     char    name[32];   // "step-00001200.h5"
-    char    error[400]; // "" when good, else why it does not count; filled by list or verify
+    char    error[400]; // "" when good, else why it does not count
 } th_generation;
 
 /* Lists the generations of a folder, newest first, without reading the .h5 files. *out: free().
