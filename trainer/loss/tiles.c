@@ -64,7 +64,8 @@ static bool is_wanted(th_tiles_wanted wanted, bool own_row, bool own_column)
 
 // Along the diagonals: the tiles of one diagonal share no span, so as many tasks can run as there
 // are spans. A tile waits for the one that was created before it in its row and in its column;
-// which thread runs it, and when, changes nothing.
+// which thread runs it, and when, changes nothing. The master creates them: libgomp loses the table
+// of waits of another thread that is not in the next team.
 void th_tiles_walk(const th_tiles *tiles, th_tiles_wanted wanted, th_tile_work *work, void *context)
 {
     const th_tile_span *spans = tiles->spans;
@@ -72,7 +73,7 @@ void th_tiles_walk(const th_tiles *tiles, th_tiles_wanted wanted, th_tile_work *
     int                 count = tiles->count;
 
 #pragma omp parallel
-#pragma omp single
+#pragma omp master
     for (int shift = 0; shift < count; shift++) {
         for (int i = 0; i < count; i++) {
             int   j = (i + shift) % count;
