@@ -35,14 +35,16 @@ typedef struct {
 } th_pack_progress;
 
 typedef struct {
+    char    reason[64]; // "truncated JPEG"
+    int64_t count;
+} th_pack_reason;
+
+typedef struct {
     th_pack_progress total;
-    struct {
-        char    reason[64];
-        int64_t count;
-    } reasons[32]; // of the quarantine, most first
-    int     reason_count;
-    int64_t vocabulary, captions;
-    double  mean_tokens; // a caption
+    th_pack_reason   reasons[32]; // of the quarantine, most first; rare ones together as "other"
+    int              reason_count;
+    int64_t          vocabulary, captions; // captions: of both packs
+    double           mean_tokens;          // a caption
 } th_pack_report;
 
 /* `progress` (may be NULL) is called a few times a second from the calling thread.

@@ -123,8 +123,12 @@ static th_code run(decoding *d, const void *bytes, size_t size)
     th_err *err = d->err;
     th_code rc = TH_OK;
 
-    if (setjmp(d->back) != 0)
+    if (setjmp(d->back) != 0) {
+        TH_CHECK(d->errors.msg_code != JERR_OUT_OF_MEMORY, TH_EIO, "free some memory",
+                 "could not decode a JPEG of %u x %u pixels: out of memory", d->jpeg.image_width,
+                 d->jpeg.image_height);
         TH_FAIL(TH_EDATA, th_decode_fix, "%s JPEG: %s", d->kind, d->text);
+    }
     jpeg_create_decompress(&d->jpeg);
     d->jpeg.progress = &d->progress;
     jpeg_mem_src(&d->jpeg, bytes, size);

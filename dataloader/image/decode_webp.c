@@ -8,8 +8,6 @@ static const char *status_text(VP8StatusCode status)
     case VP8_STATUS_NOT_ENOUGH_DATA:
     case VP8_STATUS_SUSPENDED:
         return "truncated WebP: the file ends too early";
-    case VP8_STATUS_OUT_OF_MEMORY:
-        return "damaged WebP: its decoder is out of memory";
     case VP8_STATUS_UNSUPPORTED_FEATURE:
         return "unsupported WebP: it uses a feature that libwebp does not know";
     default:
@@ -42,6 +40,8 @@ th_code th_decode_webp(const void *bytes, size_t size, th_image *out, th_err *er
                                            .size = row_bytes * (size_t)height };
     status = WebPDecode(bytes, size, &webp);
     WebPFreeDecBuffer(&webp.output); // the pixels are ours and stay
+    TH_CHECK(status != VP8_STATUS_OUT_OF_MEMORY, TH_EIO, "free some memory",
+             "could not decode a WebP of %d x %d pixels: out of memory", width, height);
     TH_CHECK(status == VP8_STATUS_OK, TH_EDATA, th_decode_fix, "%s", status_text(status));
     out->width = width;
     out->height = height;

@@ -1,0 +1,34 @@
+#include "dataloader/packer.h"
+
+#define OPT(label, field, ...) TH_OPTION(th_pack_options, label, field, __VA_ARGS__)
+
+// Sorted by name, as th_options_check demands.
+const th_option th_pack_table[] = {
+    OPT("bpe", bpe, .fallback = "8192", .unit = "tokens", .min = 514, .max = 1 << 20,
+        .since = "0.1", .help = "vocabulary of the tokenizer that is trained on the captions"),
+    OPT("caption_bytes", caption_bytes, .fallback = "8192", .unit = "bytes", .min = 1,
+        .max = TH_RECORD_CAPTION_BYTES, .since = "0.1",
+        .help = "longest caption; a sample with a longer one is quarantined"),
+    OPT("codec", codec, .fallback = "jpeg", .choices = "raw zlib jpeg", .since = "0.1",
+        .help = "how pictures are stored: raw reads fastest, jpeg is smallest"),
+    OPT("from", from, .required = true, .since = "0.1",
+        .help = "pictures and captions: wds:'data/*.tar' or csv:captions.csv"),
+    OPT("margin", margin, .fallback = "0", .unit = "pixels", .max = TH_RECORD_SIDE, .since = "0.1",
+        .help = "pixels kept around the size, for random crops"),
+    OPT("normalization", normalization, .fallback = "clip", .choices = "clip imagenet siglip",
+        .since = "0.1", .help = "mean and deviation that pixels are normalised with"),
+    OPT("quality", quality, .fallback = "92", .min = 1, .max = 100, .since = "0.1",
+        .help = "quality of stored JPEGs"),
+    OPT("shards", shards, .fallback = "0", .unit = "shards", .max = TH_PACK_SHARDS, .since = "0.1",
+        .help = "number of shards; 0: of about 1 GiB each"),
+    OPT("size", size, .fallback = "224", .unit = "pixels", .min = 1, .max = TH_RECORD_SIDE,
+        .since = "0.1", .help = "side of the pictures that a model sees"),
+    OPT("threads", threads, .fallback = "0", .unit = "threads", .max = 1024, .since = "0.1",
+        .help = "threads; 0: one for each processor"),
+    OPT("to", to, .required = true, .since = "0.1", .help = "folder of the new pack"),
+    OPT("tokenizer", tokenizer, .since = "0.1",
+        .help = "merges file, or pack, whose tokenizer is used instead of a new one"),
+    OPT("val", val, .fallback = "0", .max = 0.9, .since = "0.1",
+        .help = "share of the samples that goes to a second pack, named with -val behind it"),
+};
+const int th_pack_table_count = sizeof th_pack_table / sizeof *th_pack_table;

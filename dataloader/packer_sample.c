@@ -1,0 +1,212 @@
+#include "dataloader/packer_sample.h"
+
+#include "base/hash.h"
+#include "dataloader/source/kind.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+#include <zlib.h>
+
+#define MOST_PIXELS_A_SIDE (1 << 30) // of the resized picture before its centre is cut out
+#define ZLIB_LEVEL         6
+
+void th_sample_maker_close(th_sample_maker *maker)
+{
+    th_image_free(&maker->decoded);
+    th_image_free(&maker->square);
+}
+
+th_code th_codec_find(const char *name, th_codec *out, th_err *err)
+{
+    static const struct {
+        const char *name;
+        th_codec    codec;
+    } known[] = { { "raw", TH_CODEC_RAW }, { "zlib", TH_CODEC_ZLIB }, { "jpeg", TH_CODEC_JPEG } };
+    th_code rc = TH_OK;
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(name, known[i].name) == 0) {
+            *out = known[i].codec;
+            return TH_OK;
+        }
+    TH_FAIL(TH_EUSAGE, "use raw, zlib or jpeg", "codec \"%s\" is not known", name);
+out:
+    return rc;
+}
+
+// The place of the first byte that is not UTF-8, or a zero; -1 when there is none.
+static ptrdiff_t find_invalid(const char *text, size_t size)
+{
+    const utf8proc_uint8_t *bytes = (const utf8proc_uint8_t *)text;
+
+    for (size_t at = 0; at < size;) {
+        utf8proc_int32_t point;
+        utf8proc_ssize_t used = utf8proc_iterate(bytes + at, (utf8proc_ssize_t)(size - at), &point);
+        if (used <= 0 || point == 0)
+            return (ptrdiff_t)at;
+        at += (size_t)used;
+    }
+    return -1;
+}
+
+static bool is_space(char byte)
+{
+    return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\f' || byte == '\v';
+}
+
+// One line of the text: a caption, or nothing when it is blank.
+static void add_caption(th_sample_maker *maker, const th_pack_options *options, th_item *item,
+                        const char *line, size_t size, int *count)
+{
+    while (size > 0 && is_space(line[0]))
+        line++, size--;
+    while (size > 0 && is_space(line[size - 1]))
+        size--;
+    if (size == 0)
+        return;
+    if (size > (size_t)options->caption_bytes) {
+        th_item_refuse(item, "caption too long: %zu bytes, at most %lld are kept", size,
+                       (long long)options->caption_bytes);
+        return;
+    }
+    if (*count < TH_RECORD_CAPTIONS)
+        maker->captions[*count] = (th_caption){ .text = line, .text_bytes = (uint32_t)size };
+    ++*count;
+}
+
+// Splits the text into maker->captions, which point into it.
+static int read_captions(th_sample_maker *maker, const th_pack_options *options, th_item *item)
+{
+    int       count = 0;
+    ptrdiff_t bad = item->text ? find_invalid(item->text, item->text_bytes) : -1;
+
+    if (bad >= 0)
+        th_item_refuse(item, "invalid UTF-8: byte %td of the captions", bad);
+    for (size_t at = 0; !item->reason[0] && at < item->text_bytes;) {
+        const char *line = item->text + at;
+        const char *end = memchr(line, '\n', item->text_bytes - at);
+        size_t      size = end ? (size_t)(end - line) : item->text_bytes - at;
+        add_caption(maker, options, item, line, size, &count);
+        at += size + 1;
+    }
+    if (count == 0)
+        th_item_refuse(item, "empty caption: no line has text");
+    if (count > TH_RECORD_CAPTIONS)
+        th_item_refuse(item, "too many captions: %d, a record holds %d", count, TH_RECORD_CAPTIONS);
+    return count;
+}
+
+// The side of the resized picture when the other side, `shorter` before, becomes `side`: rounded
+// down, as torchvision's Resize does.
+static int64_t longer_side(int64_t longer, int64_t shorter, int64_t side)
+{
+    return longer * side / shorter;
+}
+
+// Resize to `side` on the short side and CenterCrop, as open_clip prepares pictures: the same bits.
+// The part's place is rounded to even at one half, as Python does.
+static th_code make_square(th_sample_maker *maker, th_item *item, int side, th_err *err)
+{
+    const th_image *in = &maker->decoded;
+    int64_t         width = side, height = side;
+
+    if (in->width > in->height)
+        width = longer_side(in->width, in->height, side);
+    else
+        height = longer_side(in->height, in->width, side);
+    if (width > MOST_PIXELS_A_SIDE || height > MOST_PIXELS_A_SIDE) {
+        th_item_refuse(item, "picture too narrow: %d x %d pixels", in->width, in->height);
+        return TH_OK;
+    }
+    int part[4] = { (int)nearbyint((double)(width - side) / 2),
+                    (int)nearbyint((double)(height - side) / 2), side, side };
+    return th_image_resize_part(in, (double[]){ 0, 0, in->width, in->height }, (int)width,
+                                (int)height, part, &maker->square, err);
+}
+
+// The stored bytes of the square: *out is maker->square's pixels, or *owned, which is free()d.
+static th_code encode(const th_image *square, th_codec codec, int quality, const void **out,
+                      uint8_t **owned, size_t *out_size, th_err *err)
+{
+    th_code rc = TH_OK;
+    size_t  size = (size_t)square->width * (size_t)square->height * 3;
+
+    *owned = NULL;
+    *out = square->pixels;
+    *out_size = size;
+    if (codec == TH_CODEC_RAW)
+        return TH_OK;
+    if (codec == TH_CODEC_JPEG)
+        TH_TRY(th_image_encode_jpeg(square, quality, owned, out_size, err));
+    else {
+        uLongf packed = compressBound(size);
+        *owned = malloc(packed);
+        TH_CHECK(*owned && compress2(*owned, &packed, square->pixels, size, ZLIB_LEVEL) == Z_OK,
+                 TH_EIO, "free some memory", "could not compress a picture: out of memory");
+        *out_size = packed;
+    }
+    *out = *owned;
+out:
+    return rc;
+}
+
+// Which sample this is, also in another pack of the same files: the tar's or csv's name and the
+// key.
+static uint64_t sample_id(const th_item *item)
+{
+    const char *slash = strrchr(item->source, '/');
+    char        name[sizeof item->source + sizeof item->key + 1];
+
+    int size = snprintf(name, sizeof name, "%s\n%s", slash ? slash + 1 : item->source, item->key);
+    return th_hash(name, (size_t)size);
+}
+
+th_code th_sample_make(th_sample_maker *maker, const th_pack_options *options, th_item *item,
+                       unsigned char **out, size_t *out_size, th_err *err)
+{
+    th_code     rc = TH_OK;
+    uint8_t    *owned = NULL;
+    const void *image = NULL;
+    size_t      image_bytes = 0;
+    th_record   record = { .captions = maker->captions };
+    th_err      why = { 0 };
+
+    *out = NULL;
+    record.caption_count = read_captions(maker, options, item);
+    if (item->reason[0])
+        return TH_OK;
+    rc = th_image_decode(item->image, item->image_bytes, &maker->decoded, &why);
+    if (rc == TH_EDATA) {
+        th_item_refuse(item, "%s", why.what);
+        return TH_OK;
+    }
+    if (rc != TH_OK && err)
+        *err = why;
+    TH_TRY(rc);
+    TH_TRY(make_square(maker, item, (int)(options->size + options->margin), err));
+    if (item->reason[0])
+        return TH_OK;
+    TH_TRY(th_codec_find(options->codec, &record.codec, err));
+    TH_TRY(encode(&maker->square, record.codec, (int)options->quality, &image, &owned, &image_bytes,
+                  err));
+    record.sample_id = sample_id(item);
+    record.width = maker->square.width;
+    record.height = maker->square.height;
+    record.image = image;
+    record.image_bytes = (uint32_t)image_bytes;
+    size_t size = th_record_size(&record);
+    if (size == 0) {
+        th_item_refuse(item, "sample too large: %zu bytes of picture, %d captions", image_bytes,
+                       record.caption_count);
+        goto out;
+    }
+    *out = malloc(size);
+    TH_CHECK(*out, TH_EIO, "free some memory", "could not make a record: out of memory");
+    th_record_write(&record, *out);
+    *out_size = size;
+out:
+    free(owned);
+    return rc == TH_OK ? TH_OK : th_during(err, "packing \"%.100s\"", item->key);
+}
