@@ -34,9 +34,11 @@ static th_code at(const reader *in, yaml_mark_t mark, th_err *err)
         start = strchr(start, '\n');
         start = start ? start + 1 : NULL;
     }
-    if (start)
-        th_log(TH_WARN, "%s:%zu:%zu\n    %.*s\n    %*s^", in->path, mark.line + 1, mark.column + 1,
-               (int)strcspn(start, "\r\n"), start, (int)mark.column, "");
+    if (start) { // a log line is one line
+        th_warn("%s:%zu:%zu:", in->path, mark.line + 1, mark.column + 1);
+        th_warn("    %.*s", (int)strcspn(start, "\r\n"), start);
+        th_warn("    %*s^", (int)mark.column, "");
+    }
     (void)snprintf(what, sizeof what, "%s", err->what);
     (void)snprintf(err->what, sizeof err->what, "%.100s:%zu:%zu: %.140s", in->path, mark.line + 1,
                    mark.column + 1, what);
