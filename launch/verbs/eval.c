@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "comm/agree.h"
+#include "launch/launcher.h"
 #include "launch/trained_model.h"
 #include "launch/verb.h"
 #include "trainer/evaluate.h"
@@ -102,6 +103,7 @@ th_code th_verb_eval(const th_command_line *line, th_err *err)
     char   **argv = line->argv;
     th_code  rc = TH_OK;
 
+    TH_TRY(th_launch_prepare(err));
     TH_TRY(th_world_open(&argc, &argv, &world, err));
     th_log_setup(world.rank == 0 ? TH_WARN : TH_ALARM, world.size > 1 ? world.rank : -1);
     TH_TRY(evaluate(&world, line, err));

@@ -105,7 +105,6 @@ static th_code load(job *this, const th_command_line *line, th_err *err)
     TH_TRY(th_config_text(&set, 1, false, &identity, err));
     this->config_hash = th_hash(identity, strlen(identity));
     TH_TRY(th_environment_program(&this->program_hash, err));
-    TH_TRY(th_signals_install(err));
 out:
     free(identity);
     return rc;
@@ -163,6 +162,8 @@ th_code th_verb_train(const th_command_line *line, th_err *err)
         TH_TRY(th_launch(line, launch.ranks, &code, err));
         exit(code); // the ranks have said what there was to say
     }
+    TH_TRY(th_signals_install(err)); // a signal during the start is a wish to stop as well
+    TH_TRY(th_launch_prepare(err));
     TH_TRY(th_world_open(&argc, &argv, &this.world, err));
     th_log_setup(this.world.rank == 0 ? TH_INFO : TH_ALARM,
                  this.world.size > 1 ? this.world.rank : -1);
