@@ -16,6 +16,17 @@ out:
     return rc;
 }
 
+static th_code add_word(th_command_line *line, const char *word, th_err *err)
+{
+    th_code rc = TH_OK;
+
+    TH_CHECK(line->word_count < TH_WORDS, TH_EUSAGE, "give fewer", "there are more than %d words",
+             TH_WORDS);
+    line->words[line->word_count++] = word;
+out:
+    return rc;
+}
+
 // The name of `--name` or `name=value`, copied; dashes inside become underscores where only that
 // spelling is known.
 static const char *known_name(th_command_line *line, const char *text, size_t size,
@@ -50,9 +61,7 @@ static th_code take(th_command_line *line, int i, const th_option_set *sets, int
 
     *out_used = 1;
     if (!dashed && !equals) {
-        TH_CHECK(line->word_count < TH_WORDS, TH_EUSAGE, "give fewer",
-                 "there are more than %d words", TH_WORDS);
-        line->words[line->word_count++] = word;
+        TH_TRY(add_word(line, word, err));
         goto out;
     }
     size_t      size = equals ? (size_t)(equals - text) : strlen(text);
@@ -89,8 +98,8 @@ th_code th_command_line_parse(int argc, char **argv, int first, const th_option_
     TH_TRY(th_arena_open(&line.pool, POOL_BYTES, err));
     for (int i = first; i < argc; i += used) {
         if (strcmp(argv[i], "--") == 0) { // all that follows are words
-            for (i++; i < argc && line.word_count < TH_WORDS; i++)
-                line.words[line.word_count++] = argv[i];
+            while (++i < argc)
+                TH_TRY(add_word(&line, argv[i], err));
             break;
         }
         TH_TRY(take(&line, i, sets, set_count, &used, err));
