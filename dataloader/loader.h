@@ -3,7 +3,7 @@
  * Threads read ahead: record -> decode -> crop -> uint8 RGB; captions drawn, cut and packed. What a
  * batch holds is a pure function of (pack, seed, position): never of threads, ranks or timing. A
  * record that is damaged is replaced by the next good one in record order (the same on every rank),
- * counted, and named in the log once. */
+ * counted, and named in the log once by each rank that meets it. */
 #ifndef TH_DATALOADER_LOADER_H
 #define TH_DATALOADER_LOADER_H
 
@@ -16,16 +16,20 @@ typedef struct {
     int64_t  position;         // global position of the first batch's first sample: samples_seen
     int64_t  batch;            // global batch B
     int      rank, world_size; // this rank takes th_slice_first(B, world_size, rank) ..
-    int64_t
-        captions; // K captions a sample, drawn by (seed, epoch, sample); 0: all of them, in order
+    // K captions a sample, drawn without replacement by (seed, epoch, record); a record with fewer
+    // gives all of its own in a drawn order, round and round. 0: all of them, in stored order.
+    int64_t captions;
     int64_t size; // pixels a side of a cropped picture, <= the pack's size
-    bool random_crop; // RandomResizedCrop of the stored picture (torchvision's rule); else centre
-                      // crop
+    // RandomResizedCrop of the stored picture (torchvision's rule, ratio 3/4 .. 4/3). Else the
+    // central square of the pack's size (a margin is cut off), resized when `size` is smaller.
+    bool    random_crop;
     double  crop_scale[2]; // area range, open_clip: 0.9 .. 1.0
     int64_t context;       // tokens, SOT and EOT included
     int     threads;       // reading threads, >= 1
     int     ahead;         // batches prepared ahead, >= 1
-    double  bad_share; // of the records; when more than this are damaged the run stops (TH_EDATA)
+    // Of the pack's records; when this rank has met more damaged ones the run stops (TH_EDATA), at
+    // the same batch whatever the threads have read ahead. 0: at the first.
+    double bad_share;
 } th_loader_options;
 
 typedef struct {
@@ -42,16 +46,18 @@ typedef struct {
 
 typedef struct th_loader th_loader;
 
+/* Errors: TH_EUSAGE (options that do not fit each other or the pack), TH_EIO. */
 TH_MUST_CHECK th_code th_loader_open(const th_loader_options *options, th_loader **out,
                                      th_err *err);
 void                  th_loader_close(th_loader *loader); // accepts NULL; joins its threads
 
 /* The next batch, valid until the call after next returns (two batches are held), or until close.
- * *out_waited (may be NULL) is the seconds that the caller had to wait. Errors: TH_EDATA, TH_EIO.
- * One caller at a time. */
+ * *out_waited (may be NULL) is the seconds that the caller had to wait. Errors: TH_EDATA (too many
+ * damaged records), TH_EIO; asked again, the answer is the same. One caller at a time. */
 TH_MUST_CHECK th_code th_loader_next(th_loader *loader, const th_batch **out, double *out_waited,
                                      th_err *err);
 
-int64_t th_loader_damaged(const th_loader *loader); // distinct damaged records met so far
+/* Distinct damaged records in the batches given out so far. Any thread. */
+int64_t th_loader_damaged(const th_loader *loader);
 
 #endif

@@ -17,6 +17,8 @@ typedef struct {
     int     shards;
     int64_t size, margin; // pictures are size + margin high and `wider` pixels wider
     int     wider, captions;
+    void (*change)(int64_t number, fixture *f); // NULL, or what to make of a record before it is
+                                                // written
 } pack_plan;
 
 static inline void pack_write(const char *folder, const pack_plan *plan)
@@ -54,6 +56,8 @@ static inline void pack_write(const char *folder, const pack_plan *plan)
             fixture f;
             int     height = (int)(plan->size + plan->margin);
             fixture_make(&f, number, height + plan->wider, height, plan->captions);
+            if (plan->change)
+                plan->change(number, &f);
             th_assert_ok(th_shard_append(writer, &f.record, &err), &err);
             fixture_free(&f);
         }
