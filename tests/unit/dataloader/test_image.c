@@ -1,5 +1,6 @@
 // Decoding, encoding and restoring of pictures, and the boxes of random crops.
 #include "base/philox.h"
+#include "dataloader/image/contact_sheet.h"
 #include "dataloader/record.h"
 #include "tests/test.h"
 #include "tests/unit/dataloader/make_picture.h"
@@ -450,6 +451,42 @@ static void a_box_that_never_fits_is_the_centre(void **state)
     assert_true(box[0] == 0 && box[1] == 0 && box[2] == 1 && box[3] == 1);
 }
 
+// Five pictures on a sheet of two columns: what fits is copied, what does not is scaled, the rest
+// is white.
+static void a_contact_sheet_shows_each_picture(void **state)
+{
+    (void)state;
+    th_image pictures[5] = { th_make_noise(8, 8, 1),
+                             th_make_noise(6, 4, 2),
+                             { 0 },
+                             th_make_noise(32, 16, 3),
+                             th_make_noise(1, 100, 4) };
+    th_image sheet = { 0 }, scaled = { 0 };
+    th_err   err = { 0 };
+
+    th_assert_ok(th_contact_sheet(pictures, 5, 2, 8, 3, &sheet, &err), &err);
+    assert_int_equal(sheet.width, 2 * 11 + 3);
+    assert_int_equal(sheet.height, 3 * 11 + 3);
+    for (int y = 0; y < 8; y++)
+        assert_memory_equal(sheet.pixels + ((3 + y) * 25 + 3) * 3, pictures[0].pixels + y * 24, 24);
+    for (int y = 0; y < 4; y++)
+        assert_memory_equal(sheet.pixels + ((3 + 2 + y) * 25 + 14 + 1) * 3,
+                            pictures[1].pixels + y * 18, 18);
+    th_assert_ok(th_image_resize(&pictures[3], 0, 0, 32, 16, 8, 4, &scaled, &err), &err);
+    for (int y = 0; y < 4; y++)
+        assert_memory_equal(sheet.pixels + ((14 + 2 + y) * 25 + 14) * 3, scaled.pixels + y * 24,
+                            24);
+    for (int y = 14; y < 22; y++)
+        for (int x = 0; x < 14; x++)
+            assert_pixel(&sheet, x, y, 255, 255, 255, 0); // the third has no pixels
+    th_assert_error(th_contact_sheet(pictures, 5, 1, 1 << 24, 0, &sheet, &err), TH_EUSAGE, &err,
+                    "5 pictures");
+    for (int i = 0; i < 5; i++)
+        th_image_free(&pictures[i]);
+    th_image_free(&sheet);
+    th_image_free(&scaled);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -467,6 +504,7 @@ int main(void)
         cmocka_unit_test(restore_gives_the_stored_pixels),
         cmocka_unit_test(random_boxes_keep_scale_and_ratio),
         cmocka_unit_test(a_box_that_never_fits_is_the_centre),
+        cmocka_unit_test(a_contact_sheet_shows_each_picture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
