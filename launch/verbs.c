@@ -1,7 +1,9 @@
 /* launch/verbs.c - the table of commands. */
 #include "launch/verb.h"
 #include "launch/verbs/ckpt.h"
+#include "launch/verbs/doctor.h"
 #include "launch/verbs/eval.h"
+#include "launch/verbs/inspect.h"
 #include "launch/verbs/pack.h"
 #include "launch/verbs/query.h"
 #include "launch/verbs/train.h"
@@ -13,6 +15,9 @@ const th_verb th_verbs[] = {
       "filepath\n"
       "and title, csv:FILE. What cannot be used is named with its reason in quarantine.jsonl.\n",
       th_verb_pack, th_pack_verb_options },
+    { "inspect", "PACK [--verify] [--sample 16 [--out x.png]]",
+      "Tell what a pack holds, and whether it is whole", NULL, th_verb_inspect,
+      th_inspect_verb_options },
     { "train", "[-n N] run.yaml [option=value ...]",
       "Train a model, or go on with one that was stopped or killed",
       "Start it by `mpirun -n 4 thaw train run.yaml`, `srun thaw train run.yaml` or `thaw train "
@@ -33,6 +38,13 @@ const th_verb th_verbs[] = {
       th_verb_ckpt_verify, NULL },
     { "stop", "RUN", "Ask a run, on any node, to checkpoint and stop at its next step", NULL,
       th_verb_stop, NULL },
+    { "doctor", "[-n N] [run.yaml]", "Check what a run stands on, and say what to set right",
+      "MPI, OpenBLAS and its products, cores and threads, memory, disk, HDF5; with a run file also "
+      "what\n"
+      "it asks for. Under mpirun it sees how the ranks are bound. Exit code 1 when something "
+      "cannot "
+      "work.\n",
+      th_verb_doctor, th_doctor_verb_options },
     { "help", "[COMMAND]", "Tell more of a command", NULL, th_verb_help, NULL },
 };
 const int th_verb_count = sizeof th_verbs / sizeof *th_verbs;

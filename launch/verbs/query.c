@@ -2,8 +2,8 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "dataloader/image/contact_sheet.h"
 #include "launch/query_page.h"
+#include "launch/sheet.h"
 #include "launch/trained_model.h"
 #include "launch/verb.h"
 #include "trainer/evaluate.h"
@@ -93,9 +93,7 @@ out:
 static th_code write_sheet(const char *path, const th_query_result *results, int count, int k,
                            th_err *err)
 {
-    th_image *pictures = NULL, sheet = { 0 };
-    uint8_t  *png = NULL;
-    size_t    size;
+    th_image *pictures = NULL;
     th_code   rc = TH_OK;
 
     TH_TRY(
@@ -103,13 +101,9 @@ static th_code write_sheet(const char *path, const th_query_result *results, int
     for (int q = 0; q < count; q++)
         for (int i = 0; i < k; i++)
             pictures[q * k + i] = results[q].found[i].picture; // borrowed
-    TH_TRY(th_contact_sheet(pictures, count * k, k, &sheet, err));
-    TH_TRY(th_image_encode_png(&sheet, &png, &size, err));
-    TH_TRY(th_file_replace(path, png, size, err));
+    TH_TRY(th_sheet_write(path, pictures, count * k, k, err));
 out:
     free(pictures);
-    free(png);
-    th_image_free(&sheet);
     return rc;
 }
 
