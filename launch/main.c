@@ -23,12 +23,22 @@ static const th_verb *find(int argc, char **argv, int *out_next)
     return NULL;
 }
 
-static void print_error(const th_err *err)
+// A job's error goes to its log, with time and rank; any other command's to stderr, for a person.
+static void print_error(const th_err *err, bool job)
 {
-    if (err->code == TH_ESTOP)
-        th_log(TH_INFO, "%s; %s", err->what, err->fix);
-    else
+    if (err->code == TH_ESTOP) {
+        th_info("%s; %s", err->what, err->fix);
+    } else if (job) {
         th_log_error(TH_ALARM, err);
+    } else {
+        (void)fprintf(stderr, "thaw: error: %s\n", err->what);
+        if (*err->trail)
+            (void)fprintf(stderr, "  while: %s\n", err->trail);
+        if (*err->fix)
+            (void)fprintf(stderr, "  fix:   %s\n", err->fix);
+        if (err->file)
+            (void)fprintf(stderr, "  at:    %s:%d\n", err->file, err->line);
+    }
 }
 
 static bool asks_for_help(int argc, char **argv)
@@ -52,13 +62,13 @@ int main(int argc, char **argv)
         return 0;
     }
     const th_verb *verb = find(argc, argv, &next);
-    if (argc == 1 || asks_for_help(argc, argv) || !verb) {
+    if (argc == 1 || asks_for_help(argc, argv)) {
         line = (th_command_line){ .program = argv[0], .word_count = verb ? 1 : 0 };
         line.words[0] = verb ? verb->name : NULL;
         rc = th_verb_help(&line, &err);
-        if (argc > 1 && !verb && !asks_for_help(argc, argv))
-            rc = th_fail(&err, TH_EUSAGE, "see the list above", __FILE__, __LINE__,
-                         "unknown command \"%s\"", argv[1]);
+    } else if (!verb) {
+        rc = th_fail(&err, TH_EUSAGE, "see thaw help", __FILE__, __LINE__,
+                     "there is no command \"%s\"", argv[1]);
     } else {
         if (verb->options)
             verb->options(sets, &set_count);
@@ -70,7 +80,7 @@ int main(int argc, char **argv)
         th_command_line_done(&line);
     }
     if (rc != TH_OK && err.code != TH_OK) // a rank that another one speaks for is silent
-        print_error(&err);
+        print_error(&err, verb && strcmp(verb->name, "train") == 0);
     if (fflush(stdout) != 0 && rc == TH_OK)
         return th_exit_code(TH_EIO);
     return th_exit_code(rc);
