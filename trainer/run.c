@@ -1,6 +1,7 @@
 /* trainer/run.c - the loop of a run: read, step, write down, evaluate, commit, stop. */
 #include "trainer/run.h"
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "comm/agree.h"
 #include "trainer/session.h"
@@ -140,6 +141,27 @@ out:
     return rc;
 }
 
+// One number for which samples stood where in the global batch: the same on any number of ranks. It
+// is a sum over the samples, in two halves of 28 bits that doubles add up exactly to 2^25 samples.
+static th_code log_samples(th_session *session, const th_batch *batch, th_err *err)
+{
+    double  halves[2] = { 0 };
+    th_code rc = TH_OK;
+
+    for (int64_t i = 0; i < batch->n; i++) {
+        int64_t  place[2] = { batch->position + i, batch->records[i] };
+        uint64_t hash = th_hash(place, sizeof place);
+        halves[0] += (double)(hash & 0xfffffff);
+        halves[1] += (double)(hash >> 28 & 0xfffffff);
+    }
+    TH_TRY(th_world_sum(session->world, halves, 2, err));
+    if (session->world->rank == 0)
+        th_debug("step %lld: samples %.0f-%.0f", (long long)session->state.step + 1, halves[0],
+                 halves[1]);
+out:
+    return rc;
+}
+
 static bool evaluation_due(const th_session *session)
 {
     if (!session->val || session->eval_steps == 0)
@@ -170,6 +192,7 @@ static th_code advance(th_session *session, bool *out_stop, th_err *err)
     *out_stop = flags & STOP_ASKED;
     if (*out_stop)
         goto out;
+    TH_TRY(log_samples(session, batch, err));
     TH_TRY(th_agree(session->world, train_step(session, batch, &report, start, err), err));
     if (evaluation_due(session))
         TH_TRY(evaluate(session, err));
