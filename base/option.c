@@ -18,29 +18,24 @@ static bool map_takes(const th_option *row, const char *name)
     return is_map(row) && strncmp(row->name, name, prefix) == 0 && name[prefix] != '\0';
 }
 
+// An exact name is at least as long as any map row that takes it, so "longer wins" serves both.
 const th_option *th_option_find(const th_option_set *sets, int set_count, const char *name,
                                 int *out_set)
 {
     const th_option *found = NULL;
-    int              found_set = 0;
 
     for (int s = 0; s < set_count; s++) {
         for (int i = 0; i < sets[s].count; i++) {
             const th_option *row = &sets[s].rows[i];
             bool             exact = !is_map(row) && strcmp(row->name, name) == 0;
-            bool             longer =
-                map_takes(row, name) && (!found || strlen(row->name) > strlen(found->name));
-            if (!exact && !longer)
+            bool             longer = !found || strlen(row->name) > strlen(found->name);
+            if (!exact && !(map_takes(row, name) && longer))
                 continue;
             found = row;
-            found_set = s;
-            if (exact)
-                goto out;
+            if (out_set)
+                *out_set = s;
         }
     }
-out:
-    if (found && out_set)
-        *out_set = found_set;
     return found;
 }
 

@@ -11,7 +11,7 @@ static void allocation_is_zero_and_aligned(void **state)
     th_err err = { 0 };
 
     (void)state;
-    for (size_t count = 0; count < 200; count += 7) {
+    for (size_t count = 0; count < 4000; count += 70) {
         unsigned char *bytes = NULL;
         th_assert_ok(th_alloc(count, 3, "a test", (void **)&bytes, &err), &err);
         assert_non_null(bytes);

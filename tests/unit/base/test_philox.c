@@ -75,13 +75,14 @@ static void streams_do_not_know_of_each_other(void **state)
             assert_true(th_rng_u64(&rngs[s]) == alone[s][i]);
 }
 
-// Of n = 3 * 2^62 results the plain "draw mod n" takes the lowest 2^62 twice as often: 1/2 of the
-// draws instead of 1/3. With 30,000 draws the share's standard deviation is 0.0027; five of them.
+// n = 3 * 2^62 shows a bias best: "draw mod n" gives the lowest third half of the draws, and the
+// high half of draw * n without a second draw gives the multiples of three half of them. With
+// 30,000 draws the deviation of a share of 1/3 is 0.0027; five of them are allowed.
 static void below_is_unbiased(void **state)
 {
     enum { DRAWS = 30000 };
     const uint64_t third = UINT64_C(1) << 62;
-    int            shares[3] = { 0 }, small[7] = { 0 };
+    int            shares[3] = { 0 }, rests[3] = { 0 }, small[7] = { 0 };
     th_rng         rng;
 
     (void)state;
@@ -90,11 +91,14 @@ static void below_is_unbiased(void **state)
         uint64_t draw = th_rng_below(&rng, 3 * third);
         assert_true(draw < 3 * third);
         shares[draw / third]++;
+        rests[draw % 3]++;
         small[th_rng_below(&rng, 7)]++;
         assert_int_equal(th_rng_below(&rng, 1), 0);
     }
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         th_assert_close((double)shares[i] / DRAWS, 1.0 / 3, 5 * 0.0027);
+        th_assert_close((double)rests[i] / DRAWS, 1.0 / 3, 5 * 0.0027);
+    }
     for (int i = 0; i < 7; i++) // sqrt(1/7 * 6/7 / 30000) = 0.0020
         th_assert_close((double)small[i] / DRAWS, 1.0 / 7, 5 * 0.0020);
 }
