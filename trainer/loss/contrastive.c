@@ -68,12 +68,12 @@ static th_real *similarities(const struct pass *pass, const th_tile_span *row,
     return tile;
 }
 
-// The sums so far were taken from the maximum so far.
+// The sums so far were taken from the maximum so far, which before the first tile is -infinity.
 static void rescale(const struct pass *pass, int64_t count, const th_real *before,
                     const th_real *now, double *sum)
 {
     for (int64_t i = 0; i < count; i++)
-        if (before[i] != now[i])
+        if (sum[i] > 0 && before[i] != now[i])
             sum[i] *= exp((double)pass->scale * ((double)before[i] - (double)now[i]));
 }
 
@@ -139,7 +139,7 @@ static th_code combine_columns(th_world *world, struct pass *pass, th_err *err)
             numbers[j] = (double)max[j];
         TH_TRY(th_world_max(world, numbers, count, err));
         for (int j = 0; j < count; j++) {
-            if (numbers[j] != (double)max[j])
+            if (sum[j] > 0 && numbers[j] != (double)max[j])
                 sum[j] *= exp((double)pass->scale * ((double)max[j] - numbers[j]));
             max[j] = (th_real)numbers[j];
         }
