@@ -417,6 +417,21 @@ static void drawn_captions(th_pack *pack, int64_t captions, int64_t epoch, int *
     th_loader_close(loader);
 }
 
+// The draw as loader.h tells it: the first K of a shuffle by (seed, epoch, record).
+static void expected_draw(uint32_t epoch, int64_t record, int count, int *out)
+{
+    th_rng rng;
+
+    for (int i = 0; i < count; i++)
+        out[i] = i;
+    th_rng_init(&rng, 7, TH_FOR_CAPTION, epoch, (uint64_t)record);
+    for (int i = 0; i < count; i++) {
+        int k = i + (int)th_rng_below(&rng, (uint64_t)(count - i)), held = out[i];
+        out[i] = out[k];
+        out[k] = held;
+    }
+}
+
 static void captions_are_drawn_without_replacement(void **state)
 {
     enum { EPOCHS = 40, K = 3, C = 5, N = 23 };
@@ -428,7 +443,9 @@ static void captions_are_drawn_without_replacement(void **state)
     for (int epoch = 0; epoch < EPOCHS; epoch++) {
         drawn_captions(pack, K, epoch, which);
         for (int i = 0; i < N; i++) {
-            int seen = 0;
+            int seen = 0, want[C];
+            expected_draw((uint32_t)epoch, i, C, want);
+            assert_memory_equal(which + (ptrdiff_t)i * K, want, K * sizeof *want);
             for (int k = 0; k < K; k++) {
                 int pick = which[i * K + k];
                 assert_in_range(pick, 0, C - 1);
