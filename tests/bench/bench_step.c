@@ -2,8 +2,11 @@
  *
  *     bench_step PRESET BATCH TOKENS THREADS [STEPS]        (also under mpirun)
  *
- * BATCH is the global one. The first step is not counted. */
+ * BATCH is the global one. Steps alternate with the GEMM floor of this rank's part of the work, on
+ * one thread; the first of each is not counted. The ratio is of medians, and of the floor divided
+ * by the threads. */
 #include "base/memory.h"
+#include "tests/bench/gemm_floor.h"
 #include "tests/bench/report.h"
 #include "tests/bench/work.h"
 #include "trainer/step.h"
@@ -14,9 +17,32 @@
 
 #define MOST_STEPS 1000
 
+// Both towers over this rank's samples, and the loss's four products: S twice, dI, dT.
+static th_code floor_of(const th_model_config *model, const th_batch *batch, int64_t B,
+                        th_floor **out, th_err *err)
+{
+    int64_t  n = batch->n, d = model->embed;
+    int64_t *lengths = NULL;
+    th_code  rc = TH_OK;
+
+    TH_TRY(th_floor_open(out, err));
+    TH_TRY(th_alloc((size_t)n, sizeof *lengths, "lengths", (void **)&lengths, err));
+    for (int64_t i = 0; i < n; i++)
+        lengths[i] = batch->offsets[i + 1] - batch->offsets[i];
+    TH_TRY(th_floor_add_tower(*out, model, TH_IMAGE, n, NULL, err));
+    TH_TRY(th_floor_add_tower(*out, model, TH_TEXT_TOWER, n, lengths, err));
+    TH_TRY(th_floor_add(*out, false, true, n, B, d, 2, err));
+    TH_TRY(th_floor_add(*out, false, false, n, d, B, 1, err));
+    TH_TRY(th_floor_add(*out, true, false, n, d, B, 1, err));
+out:
+    free(lengths);
+    return rc;
+}
+
 static th_code run(th_world *world, char **argv, int steps, th_err *err)
 {
-    static double   seconds[MOST_STEPS];
+    static double   seconds[MOST_STEPS], floors[MOST_STEPS];
+    th_floor       *floor = NULL;
     th_model_config model;
     th_parameters   parameters = { 0 };
     th_arena        activations = { 0 };
@@ -47,7 +73,12 @@ static th_code run(th_world *world, char **argv, int steps, th_err *err)
     TH_TRY(th_step_open(&options, &step, err));
     batch = th_work_batch(&model, B, 1, tokens, world->rank, world->size);
     TH_CHECK(batch, TH_EIO, "", "no memory for a batch");
+    TH_TRY(floor_of(&model, batch, B, &floor, err));
     for (int i = -1; i < steps; i++) {
+        TH_TRY(th_world_barrier(world, err));
+        double alone = th_floor_seconds(floor);
+        if (i >= 0)
+            floors[i] = alone;
         TH_TRY(th_world_barrier(world, err));
         double start = th_bench_now();
         TH_TRY(th_step_gradient(step, batch, &result, err));
@@ -56,20 +87,26 @@ static th_code run(th_world *world, char **argv, int steps, th_err *err)
             seconds[i] = th_bench_now() - start;
     }
     if (world->rank == 0) {
-        double median = th_bench_median(seconds, steps);
+        double median = th_bench_median(seconds, steps), least = th_bench_median(floors, steps);
+        double threads = omp_get_max_threads();
         th_report_begin("step");
         th_report_text("model", argv[1]);
         th_report_number("batch", (double)B);
         th_report_number("tokens", (double)tokens);
         th_report_number("ranks", world->size);
-        th_report_number("threads", omp_get_max_threads());
+        th_report_number("threads", threads);
         th_report_number("seconds", median);
         th_report_number("fastest", seconds[0]);
         th_report_number("samples_per_second", (double)B / median);
+        th_report_number("gemm_floor_seconds", least / threads);
+        th_report_number("ratio_to_floor", median * threads / least);
+        th_report_number("gemm_share", least / threads / median);
+        th_report_number("gflops", th_floor_flops(floor) * world->size / median * 1e-9);
         th_report_number("loss", result.loss);
         th_report_end();
     }
 out:
+    th_floor_close(floor);
     th_step_close(step);
     th_arena_close(&activations);
     th_parameters_close(&parameters);
