@@ -44,8 +44,8 @@ _Bool th_tokenizer_token(const th_tokenizer *tokenizer, int32_t id, const char *
 /* Trains merges on captions until the vocabulary has `vocabulary` entries or no pair occurs twice.
  * `next` gives the captions one by one (false: no more). Deterministic: equal counts are broken by
  * the pair's byte strings, left before right. *out_merges is the text of a merges file: free() it.
- * Errors: TH_EUSAGE when vocabulary < 514 or too large, TH_EDATA when there are no captions,
- * TH_EIO. */
+ * Errors: TH_EUSAGE when vocabulary < 514 or too large or a caption is over TH_CAPTION_MOST bytes,
+ * TH_EDATA when there are no captions, TH_EIO. */
 typedef _Bool (*th_next_caption)(void *context, const char **text, size_t *size);
 TH_MUST_CHECK th_code th_tokenizer_train(th_next_caption next, void *context, int64_t vocabulary,
                                          char **out_merges, size_t *out_size, th_err *err);
