@@ -125,7 +125,7 @@ size_t th_step_feature_bytes(const th_world *world, int64_t batch, int64_t capti
     int64_t rows = batch * (1 + captions) + b * (1 + 2 * captions);
 
     return (size_t)rows * (size_t)d * real + (size_t)(b * (1 + captions)) * real +
-           th_contrastive_bytes(world, batch, d, captions, true) + 16 * 64;
+           th_contrastive_bytes(world, batch, d, captions, true) + (size_t)16 * 64;
 }
 
 static th_code lay_out_features(th_step *step, th_err *err)
