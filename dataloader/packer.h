@@ -1,8 +1,26 @@
 /* dataloader/packer.h - sources to packs: decode, resize, tokenize, shard, over all cores.
  *
- * Two passes: the first reads pictures and writes records without tokens to a spool, and collects
- * the captions when a tokenizer is to be trained; the second tokenizes. Which records come out, and
- * in which order, does not depend on the number of threads. */
+ * Two passes: the first reads pictures and writes records without tokens to a spool (a nameless
+ * file in the pack's folder); then the tokenizer is trained on the train captions, if asked; the
+ * second pass tokenizes into shards. Which records come out, and in which order, does not depend on
+ * the number of threads. Room needed on the disk: about three times the pack while it is made.
+ *
+ * Pictures: the short side becomes size + margin, by Pillow's bicubic (smaller ones are enlarged),
+ * and a square of that side is cut from the centre: the bits of torchvision's Resize and
+ * CenterCrop. All records of a pack have that size, and what a wide picture had at its ends is
+ * gone.
+ *
+ * Captions: one a line, spaces at both ends dropped, blank ones left out. A sample is quarantined
+ * when its picture cannot be decoded, its text is not UTF-8, a caption is over caption_bytes, there
+ * are none or over TH_RECORD_CAPTIONS, or the source refused it. quarantine.jsonl in `to` lists
+ * those of both packs.
+ *
+ * Sample id: XXH3-64 of the tar's or csv's file name, a line feed, and the key. The split into
+ * train and val is a draw keyed by the key alone, so it is the same however the data are cut into
+ * files.
+ *
+ * Committed last is `to`'s dataset.json: until then the same command cleans up what a killed packer
+ * left, and begins anew. It touches nothing in a folder that holds any other file. */
 #ifndef TH_DATALOADER_PACKER_H
 #define TH_DATALOADER_PACKER_H
 
@@ -11,7 +29,7 @@
 
 typedef struct {
     const char *from; // source spec (dataloader/source/source.h)
-    const char *to;   // folder of the pack; with val > 0 also "<to>-val"
+    const char *to;   // folder of the pack; with val > 0 also "<to>-val", with the same tokenizer
     int64_t     size, margin;
     const char *codec;     // raw, zlib, jpeg
     int64_t     quality;   // of jpeg
@@ -48,7 +66,9 @@ typedef struct {
 } th_pack_report;
 
 /* `progress` (may be NULL) is called a few times a second from the calling thread.
- * Errors: TH_EUSAGE (options; `to` exists already), TH_EDATA (nothing could be packed), TH_EIO. */
+ * Errors: TH_EUSAGE (options; `to` is a pack, or holds other files, or another process packs into
+ * it; nothing fell to val), TH_EDATA (nothing could be packed), TH_EIO. One call at a time per
+ * folder. */
 TH_MUST_CHECK th_code th_pack_build(const th_pack_options *options,
                                     void (*progress)(void *context, const th_pack_progress *now),
                                     void *context, th_pack_report *out, th_err *err);

@@ -1,7 +1,6 @@
 #include "dataloader/packer_sample.h"
 
 #include "base/hash.h"
-#include "dataloader/source/kind.h"
 
 #include <math.h>
 #include <stdlib.h>

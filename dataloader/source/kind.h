@@ -22,10 +22,6 @@ TH_MUST_CHECK th_code th_csv_open(const char *path, th_source **out, th_err *err
  * reason. */
 void th_item_start(th_item *item, const char *source, const char *key);
 
-/* Sets the reason, written as "<what it is>: <details>", unless there is one already. The packer
- * counts reasons by what stands before the colon. */
-void th_item_refuse(th_item *item, const char *format, ...) TH_PRINTF(2, 3);
-
 /* True when a part of the path is "..", or when it starts at the root and that is not wanted. */
 bool th_path_escapes(const char *path, bool absolute_is_fine);
 

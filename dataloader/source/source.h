@@ -25,6 +25,10 @@ typedef struct {
 
 void th_item_free(th_item *item); // accepts a zeroed item
 
+/* Sets the reason, written as "<what it is>: <details>", unless there is one already. The packer
+ * counts reasons by what stands before the colon. */
+void th_item_refuse(th_item *item, const char *format, ...) TH_PRINTF(2, 3);
+
 typedef struct th_source th_source;
 
 /* spec: "wds:'data/{a,b}*.tar'", "wds:data/{000..127}.tar" (shell globs and braces, files in name

@@ -272,6 +272,39 @@ static void a_given_tokenizer_is_used(void **state)
     th_pack_close(a);
 }
 
+// A record keeps the first TH_RECORD_TOKENS ids of a caption, and all of its text.
+static void a_long_caption_keeps_its_first_tokens(void **state)
+{
+    setting           s;
+    char              path[500], text[6000];
+    th_image          image = picture_of(0);
+    th_record_scratch copy = { 0 }, scratch = { 0 };
+    th_record         record;
+    th_err            err = { 0 };
+    int32_t           ids[2 * TH_RECORD_TOKENS];
+
+    for (int i = 0; i < 2000; i++)
+        memcpy(text + 3 * i, (char[]){ (char)('0' + i % 10), (char)('a' + i % 23), ' ' }, 3);
+    th_test_path(path, sizeof path, *state, "a.tar");
+    struct archive *tar = th_make_tar(path, 0);
+    put_png(tar, "a.png", &image);
+    th_tar_add(tar, "a.txt", text, 5999);
+    th_tar_close(tar);
+    set_up(&s, *state, "photos");
+    (void)build(&s);
+    th_pack *pack = open_pack(s.to);
+    th_assert_ok(th_pack_read(pack, 0, &copy, &scratch, &record, &err), &err);
+    assert_int_equal(record.captions[0].text_bytes, 5999);
+    assert_int_equal(record.captions[0].token_count, TH_RECORD_TOKENS);
+    assert_true(th_tokenizer_encode(th_pack_tokenizer(pack), text, 5999, NULL, ids,
+                                    2 * TH_RECORD_TOKENS) > TH_RECORD_TOKENS);
+    assert_memory_equal(record.captions[0].tokens, ids, TH_RECORD_TOKENS * sizeof *ids);
+    th_pack_close(pack);
+    th_image_free(&image);
+    free(copy.bytes);
+    free(scratch.bytes);
+}
+
 static void write_text(const char *folder, const char *name, const char *text)
 {
     char path[500];
@@ -490,6 +523,7 @@ int main(void)
         IN_A_FOLDER(threads_do_not_change_a_byte),
         IN_A_FOLDER(every_codec_is_read_back),
         IN_A_FOLDER(a_given_tokenizer_is_used),
+        IN_A_FOLDER(a_long_caption_keeps_its_first_tokens),
         IN_A_FOLDER(only_leftovers_are_removed),
         IN_A_FOLDER(two_packers_do_not_share_a_folder),
         IN_A_FOLDER(wrong_options_are_refused),
