@@ -453,7 +453,7 @@ static void captions_are_drawn_without_replacement(void **state)
                 seen |= 1 << pick;
                 counts[pick]++;
             }
-            first[which[i * K]]++;
+            first[which[(ptrdiff_t)i * K]]++;
             changed +=
                 memcmp(which + (ptrdiff_t)i * K, before + (ptrdiff_t)i * K, K * sizeof *which) != 0;
         }
