@@ -21,6 +21,7 @@ leave() {
     rm -rf "$folder"
 }
 trap leave EXIT
+trap 'echo "FAILED: line $LINENO of $0: $BASH_COMMAND"' ERR
 cd "$folder"
 
 fail() {
