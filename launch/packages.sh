@@ -9,8 +9,9 @@ thaw_packages_build="build-essential cmake ninja-build pkg-config libopenmpi-dev
     libhdf5-dev liblmdb-dev zlib1g-dev libopenblas-openmp-dev libyaml-dev libjansson-dev
     libjpeg62-turbo-dev libpng-dev libwebp-dev libutf8proc-dev libxxhash-dev libarchive-dev
     libhwloc-dev libcmocka-dev"
-thaw_packages_test="clang-format clang-tidy hdf5-tools python3-h5py python3-lmdb python3-numpy"
-thaw_packages_demo="fonts-noto-color-emoji unicode-cldr-core"
+thaw_packages_test="git procps clang-format clang-tidy hdf5-tools lmdb-utils python3-h5py python3-lmdb
+    python3-numpy python3-pil"
+thaw_packages_demo="libexpat1-dev fonts-noto-color-emoji unicode-cldr-core"
 
 thaw_install_packages() {
     local list name package missing="" as_root=""
