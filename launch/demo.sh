@@ -67,7 +67,7 @@ evaluate() {
 
 query() {
     say "a dozen queries"
-    mapfile -t queries <launch/demo/queries.txt
+    mapfile -t queries <$data/queries.txt
     $thaw query $run "${queries[@]}" --data $packs/emoji --html out/query.html --png out/query.png
     say "see out/query.html and out/query.png"
 }

@@ -26,6 +26,8 @@ th_code th_embed_texts(const th_parameters *parameters, const th_tokenizer *toke
         int64_t  room = text->context - 2;
         int64_t  count =
             th_tokenizer_encode(tokenizer, texts[i], strlen(texts[i]), NULL, at + 1, room);
+        TH_CHECK(count >= 0, TH_EUSAGE, "write less", "a text of %zu bytes could not be tokenized",
+                 strlen(texts[i]));
         TH_CHECK(count > 0, TH_EUSAGE, "write at least one word", "text \"%s\" has no token",
                  texts[i]);
         count = count < room ? count : room;
