@@ -10,14 +10,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t child;      // mpirun, for the handler
-static volatile sig_atomic_t stop_asked; // and whether it has passed on a wish to stop
+static volatile sig_atomic_t child;      // mpirun, for the handlers
+static volatile sig_atomic_t stop_asked; // and whether it has been told to stop
 
+// mpirun forgets a signal that comes before its ranks are there, so the wish is said again every
+// second, by USR2, which ranks take any number of times. A second signal of ours goes on as USR1,
+// which ends ranks that have had the wish at once.
 static void forward(int signal)
 {
-    (void)signal;
-    stop_asked = 1;
-    (void)kill((pid_t)child, SIGUSR1);
+    if (signal == SIGALRM || !stop_asked) {
+        stop_asked = 1;
+        (void)kill((pid_t)child, SIGUSR2);
+        (void)alarm(1);
+    } else {
+        (void)kill((pid_t)child, SIGUSR1);
+    }
 }
 
 bool th_launched(void)
@@ -66,7 +73,7 @@ static _Noreturn void become_mpirun(const th_command_line *line, const char *pro
     int         n = 0;
 
     (void)setpgid(0, 0);
-    (void)prctl(PR_SET_PDEATHSIG, SIGUSR1);
+    (void)prctl(PR_SET_PDEATHSIG, SIGUSR2);
     (void)sigprocmask(SIG_SETMASK, mask, NULL);
     (void)snprintf(count, sizeof count, "%lld", (long long)ranks);
     arguments[n++] = "mpirun";
@@ -87,7 +94,7 @@ static _Noreturn void become_mpirun(const th_command_line *line, const char *pro
 
 th_code th_launch(const th_command_line *line, int64_t ranks, int *out, th_err *err)
 {
-    static const int signals[] = { SIGUSR1, SIGTERM, SIGINT };
+    static const int signals[] = { SIGUSR1, SIGTERM, SIGINT, SIGALRM };
     struct sigaction action = { .sa_handler = forward };
     char             program[4096];
     sigset_t         mask;
@@ -117,10 +124,10 @@ th_code th_launch(const th_command_line *line, int64_t ranks, int *out, th_err *
         TH_CHECK(errno == EINTR, TH_EIO, "", "could not wait for mpirun: %s", strerror(errno));
     TH_CHECK(!WIFEXITED(status) || WEXITSTATUS(status) != 127, TH_EIO,
              "install it: apt install openmpi-bin", "could not start mpirun: not found");
-    // mpirun starts ranks after it has its own handlers; a signal before that ends it.
-    TH_CHECK(!(stop_asked && WIFSIGNALED(status) && WTERMSIG(status) == SIGUSR1), TH_ESTOP,
-             "run the same command again to go on", "stopped as asked before the first rank");
     *out = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    // USR2 ends only what has no handler for it yet: mpirun, or a rank, that has just been started.
+    TH_CHECK(!stop_asked || *out != 128 + SIGUSR2, TH_ESTOP, "run the same command again to go on",
+             "stopped as asked before the first step");
 out:
     return rc;
 }

@@ -16,10 +16,10 @@ bool th_launched(void);
 TH_MUST_CHECK th_code th_launch_prepare(th_err *err);
 
 /* Runs `mpirun -n ranks` on this program with the same arguments, waits for it, and returns its
- * exit code in *out. TERM, INT and USR1 are passed on as USR1, which mpirun forwards to every rank
- * at once; so is the end of this process. Ranks are not bound to cores (each has threads of its
- * own). Errors: TH_EIO when there is no mpirun; TH_ESTOP when it was stopped before any rank was
- * there. */
+ * exit code in *out. TERM, INT and USR1 are passed on as a wish to stop, which mpirun forwards to
+ * every rank at once; so is the end of this process. Ranks are not bound to cores (each has threads
+ * of its own). Errors: TH_EIO when there is no mpirun; TH_ESTOP when it was stopped before a rank
+ * could take the wish. */
 TH_MUST_CHECK th_code th_launch(const th_command_line *line, int64_t ranks, int *out, th_err *err);
 
 #endif

@@ -7,17 +7,18 @@
 
 static volatile sig_atomic_t stop_asked;
 
-// Sets a flag, which the run looks at once a step. The second signal means now.
+// Sets a flag, which the run looks at once a step. The second signal means now; but USR2, by which
+// thaw says a wish again (launch/launcher.c), never does.
 static void on_signal(int signal)
 {
-    if (stop_asked)
+    if (stop_asked && signal != SIGUSR2)
         _exit(128 + signal);
     stop_asked = 1;
 }
 
 th_code th_signals_install(th_err *err)
 {
-    static const int signals[] = { SIGUSR1, SIGTERM, SIGINT };
+    static const int signals[] = { SIGUSR1, SIGUSR2, SIGTERM, SIGINT };
     struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
     th_code          rc = TH_OK;
 

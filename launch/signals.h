@@ -1,5 +1,5 @@
 /* launch/signals.h - USR1, TERM and INT ask a run to stop; a second one ends the process at once.
- */
+ * USR2 asks too, and any number of times. */
 #ifndef TH_LAUNCH_SIGNALS_H
 #define TH_LAUNCH_SIGNALS_H
 
