@@ -4,7 +4,7 @@
 
 #include "trainer/nn/attention.h"
 
-#define BLOCK 48                                // query rows whose scores are held at a time
+#define BLOCK ((int64_t)48)                     // query rows whose scores are held at a time
 #define PAD   ((int64_t)(64 / sizeof(th_real))) // elements of the widest vector
 
 static inline int64_t pad(int64_t n)
