@@ -13,6 +13,7 @@
 #define MOST_DEPTH   8
 #define NAME_BYTES   128
 #define MOST_OPTIONS 512
+#define MOST_PATH    80 // of a message: the end of the path
 
 typedef struct {
     const char          *path, *text;
@@ -40,8 +41,9 @@ static th_code at(const reader *in, yaml_mark_t mark, th_err *err)
         th_warn("    %*s^", (int)mark.column, "");
     }
     (void)snprintf(what, sizeof what, "%s", err->what);
-    (void)snprintf(err->what, sizeof err->what, "%.100s:%zu:%zu: %.140s", in->path, mark.line + 1,
-                   mark.column + 1, what);
+    size_t length = strlen(in->path), cut = length > MOST_PATH ? length - MOST_PATH : 0;
+    (void)snprintf(err->what, sizeof err->what, "%s%s:%zu:%zu: %.140s", cut ? "..." : "",
+                   in->path + cut, mark.line + 1, mark.column + 1, what);
     return err->code;
 }
 

@@ -20,9 +20,10 @@ const th_verb th_verbs[] = {
       th_inspect_verb_options },
     { "train", "[-n N] run.yaml [option=value ...]",
       "Train a model, or go on with one that was stopped or killed",
-      "Start it by `mpirun -n 4 thaw train run.yaml`, `srun thaw train run.yaml` or `thaw train "
-      "run.yaml\n"
-      "--n 4`. The same command starts and resumes. An option comes from the run file, from the\n"
+      "Start it by `thaw train -n 4 run.yaml`, `mpirun -n 4 thaw train run.yaml` or `srun thaw "
+      "train\n"
+      "run.yaml`. The same command starts and resumes. An option comes from the run file, from "
+      "the\n"
       "environment (THAW_OPTIMIZER_LR) or from the command line (optimizer.lr=1e-4); the later "
       "wins.\n"
       "USR1, TERM, INT or `thaw stop RUN`: checkpoint at the next step, exit code 85.\n",
