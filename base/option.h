@@ -112,6 +112,9 @@ TH_MUST_CHECK th_code th_option_set_value(const th_option_set *sets, int set_cou
  * prints as {key: value, ...}, for people; a text that is not set prints as nothing. */
 void th_option_print(const th_option *row, const void *values, char *out, size_t size);
 
+/* Writes a field's value on one line as YAML: texts quoted where they must be. */
+void th_option_print_flow(const th_option *row, const void *values, FILE *to);
+
 /* Writes every row as "name: value" lines in nested YAML: the resolved configuration. Texts that
  * are not set and maps without keys are left out, and rows that are TH_PER_START when `whole` is
  * false, so that its hash says what the run is. */

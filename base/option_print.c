@@ -214,6 +214,29 @@ static void print_row_yaml(const th_option *row, const void *values, int indent,
     (void)fputc('\n', to);
 }
 
+void th_option_print_flow(const th_option *row, const void *values, FILE *to)
+{
+    const void *field = (const char *)values + row->offset;
+    char        value[VALUE_BYTES];
+
+    if (row->kind == TH_TEXT) {
+        const char *text = *(const char *const *)field;
+        print_quoted(text ? text : "", to);
+    } else if (row->kind == TH_MAP) {
+        const th_map *map = field;
+        for (int i = 0; i < map->count; i++) {
+            print_amount(&map->rows[i], value, sizeof value);
+            (void)fputs(i > 0 ? ", " : "{", to);
+            print_quoted(map->rows[i].key, to);
+            (void)fprintf(to, ": %s", value);
+        }
+        (void)fputs(map->count > 0 ? "}" : "{}", to);
+    } else {
+        th_option_print(row, values, value, sizeof value);
+        (void)fputs(value, to);
+    }
+}
+
 // Nothing to write: a text that is not set, a map without keys.
 static bool is_absent(const th_option *row, const void *values)
 {

@@ -15,12 +15,22 @@
 #define MOST_OPTIONS 512
 #define MOST_PATH    80 // of a message: the end of the path
 
+struct th_config {
+    const char     *path;
+    char           *text;
+    yaml_document_t document;
+    bool            parsed; // document is to be deleted
+};
+
+// One mapping of the file on its way into option sets.
 typedef struct {
     const char          *path, *text;
     const th_option_set *sets;
     int                  set_count;
     th_arena            *pool;
     yaml_document_t     *document;
+    const char          *skip;               // key of the top level that is read elsewhere, or NULL
+    bool                 stage;              // only what may differ by stage is allowed
     const char          *seen[MOST_OPTIONS]; // names set so far: one that stands twice is an error
     int                  seen_count;
 } reader;
@@ -59,6 +69,12 @@ static th_code set(reader *in, const char *name, const char *value, yaml_mark_t 
         }
     if (in->seen_count < MOST_OPTIONS)
         in->seen[in->seen_count++] = th_arena_text(in->pool, name);
+    const th_option *row = th_option_find(in->sets, in->set_count, name, NULL);
+    if (in->stage && row && row->when != TH_PER_STAGE) {
+        rc = th_fail(err, TH_EUSAGE, "set it for the whole run, outside of stages:", __FILE__,
+                     __LINE__, "option %s cannot differ by stage", name);
+        return at(in, mark, err);
+    }
     rc = th_option_set_value(in->sets, in->set_count, name, value, in->pool, err);
     return rc == TH_OK ? TH_OK : at(in, mark, err);
 }
@@ -89,6 +105,19 @@ static th_code sequence_text(reader *in, yaml_node_t *node, char *out, size_t si
     return rc;
 }
 
+// What is said so often that it has a short form beside its full name.
+static const char *short_name(const char *name)
+{
+    static const char *const names[][2] = { { "lr", "optimizer.lr" },
+                                            { "weight_decay", "optimizer.weight_decay" },
+                                            { "augment", "data.augment" } };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i][0], name) == 0)
+            return names[i][1];
+    return NULL;
+}
+
 static th_code walk(reader *in, yaml_node_t *node, const char *prefix, int depth, th_err *err);
 
 static th_code walk_pair(reader *in, yaml_node_pair_t *pair, const char *prefix, int depth,
@@ -99,6 +128,9 @@ static th_code walk_pair(reader *in, yaml_node_pair_t *pair, const char *prefix,
     char         name[NAME_BYTES], list[256];
     th_code      rc = TH_OK;
 
+    if (in->skip && !*prefix && key->type == YAML_SCALAR_NODE &&
+        strcmp((char *)key->data.scalar.value, in->skip) == 0)
+        return TH_OK;
     if (key->type != YAML_SCALAR_NODE ||
         (size_t)snprintf(name, sizeof name, "%s%s%s", prefix, *prefix ? "." : "",
                          (char *)key->data.scalar.value) >= sizeof name) {
@@ -106,6 +138,9 @@ static th_code walk_pair(reader *in, yaml_node_pair_t *pair, const char *prefix,
                      "a key must be a short plain word");
         return at(in, key->start_mark, err);
     }
+    const char *full = !*prefix && value->type == YAML_SCALAR_NODE ? short_name(name) : NULL;
+    if (full)
+        (void)snprintf(name, sizeof name, "%s", full);
     switch (value->type) {
     case YAML_MAPPING_NODE:
         return walk(in, value, name, depth + 1, err);
@@ -133,30 +168,102 @@ out:
     return rc;
 }
 
-static th_code load_file(reader *in, size_t size, th_err *err)
+th_code th_config_open(const char *path, th_config **out, th_err *err)
 {
-    yaml_parser_t   parser;
-    yaml_document_t document = { 0 };
-    yaml_node_t    *root;
-    th_code         rc = TH_OK;
+    th_config    *config = NULL;
+    yaml_parser_t parser;
+    size_t        size;
+    th_code       rc = TH_OK;
 
+    TH_TRY(th_alloc(1, sizeof *config, "run file", (void **)&config, err));
+    config->path = path;
+    TH_TRY(th_file_read(path, FILE_BYTES, &config->text, &size, err));
     TH_CHECK(yaml_parser_initialize(&parser), TH_EIO, "free some memory",
-             "could not start reading \"%s\"", in->path);
-    yaml_parser_set_input_string(&parser, (const unsigned char *)in->text, size);
-    if (!yaml_parser_load(&parser, &document)) {
+             "could not start reading \"%s\"", path);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)config->text, size);
+    config->parsed = yaml_parser_load(&parser, &config->document);
+    if (!config->parsed) {
+        reader in = { .path = path, .text = config->text };
         rc = th_fail(err, TH_EUSAGE, "write it as YAML: name: value, indented by spaces", __FILE__,
                      __LINE__, "not YAML: %s", parser.problem ? parser.problem : "unreadable");
-        (void)at(in, parser.problem_mark, err);
-    } else {
-        in->document = &document;
-        root = yaml_document_get_root_node(&document);
-        if (root) // an empty file sets nothing
-            rc = walk(in, root, "", 0, err);
-        yaml_document_delete(&document);
+        (void)at(&in, parser.problem_mark, err);
     }
     yaml_parser_delete(&parser);
+    TH_TRY(rc);
+    *out = config;
 out:
+    if (rc != TH_OK)
+        th_config_close(config);
     return rc;
+}
+
+void th_config_close(th_config *config)
+{
+    if (!config)
+        return;
+    if (config->parsed)
+        yaml_document_delete(&config->document);
+    free(config->text);
+    free(config);
+}
+
+// The value of a key of the top level, or NULL.
+static yaml_node_t *find(th_config *config, const char *key)
+{
+    yaml_node_t *root = yaml_document_get_root_node(&config->document);
+
+    if (!root || root->type != YAML_MAPPING_NODE)
+        return NULL;
+    for (yaml_node_pair_t *pair = root->data.mapping.pairs.start;
+         pair < root->data.mapping.pairs.top; pair++) {
+        yaml_node_t *name = yaml_document_get_node(&config->document, pair->key);
+        if (name->type == YAML_SCALAR_NODE && strcmp((char *)name->data.scalar.value, key) == 0)
+            return yaml_document_get_node(&config->document, pair->value);
+    }
+    return NULL;
+}
+
+int th_config_items(th_config *config, const char *key)
+{
+    yaml_node_t *list = find(config, key);
+
+    if (!list)
+        return 0;
+    return list->type == YAML_SEQUENCE_NODE
+               ? (int)(list->data.sequence.items.top - list->data.sequence.items.start)
+               : -1;
+}
+
+static th_code apply(th_config *config, const char *skip, const th_option_set *sets, int set_count,
+                     th_arena *pool, th_err *err)
+{
+    yaml_node_t *root = yaml_document_get_root_node(&config->document);
+    reader       in = { .path = config->path,
+                        .text = config->text,
+                        .sets = sets,
+                        .set_count = set_count,
+                        .pool = pool,
+                        .document = &config->document,
+                        .skip = skip };
+
+    return root ? walk(&in, root, "", 0, err) : TH_OK; // an empty file sets nothing
+}
+
+th_code th_config_apply_item(th_config *config, const char *key, int item,
+                             const th_option_set *sets, int set_count, th_arena *pool, th_err *err)
+{
+    yaml_node_t *list = find(config, key);
+    reader       in = { .path = config->path,
+                        .text = config->text,
+                        .sets = sets,
+                        .set_count = set_count,
+                        .pool = pool,
+                        .document = &config->document,
+                        .stage = true };
+
+    return walk(&in,
+                yaml_document_get_node(&config->document, list->data.sequence.items.start[item]),
+                "", 0, err);
 }
 
 // THAW_ and the name in capitals, dots as underscores.
@@ -184,23 +291,12 @@ static th_code load_environment(const th_option_set *sets, int set_count, th_are
     return rc;
 }
 
-th_code th_config_load(const char *path, bool environment, const th_command_line *line,
-                       const th_option_set *sets, int set_count, th_arena *pool, th_err *err)
+// Options that have no default must have been given.
+static th_code check_required(const char *path, const th_option_set *sets, int set_count,
+                              th_err *err)
 {
-    char   *text = NULL;
-    size_t  size;
     th_code rc = TH_OK;
 
-    TH_TRY(th_options_default(sets, set_count, pool, err));
-    TH_TRY(th_file_read(path, FILE_BYTES, &text, &size, err));
-    reader in = { .path = path, .text = text, .sets = sets, .set_count = set_count, .pool = pool };
-    TH_TRY(load_file(&in, size, err));
-    if (environment)
-        TH_TRY(load_environment(sets, set_count, pool, err));
-    for (int i = 0; line && i < line->option_count; i++)
-        if (th_option_find(sets, set_count, line->names[i], NULL))
-            TH_TRY(
-                th_option_set_value(sets, set_count, line->names[i], line->values[i], pool, err));
     for (int s = 0; s < set_count; s++)
         for (int i = 0; i < sets[s].count; i++) {
             const th_option *row = &sets[s].rows[i];
@@ -210,7 +306,38 @@ th_code th_config_load(const char *path, bool environment, const th_command_line
                          row->help);
         }
 out:
-    free(text);
+    return rc;
+}
+
+th_code th_config_resolve(th_config *config, const char *skip, bool environment,
+                          const th_command_line *line, const th_option_set *sets, int set_count,
+                          th_arena *pool, th_err *err)
+{
+    th_code rc = TH_OK;
+
+    TH_TRY(th_options_default(sets, set_count, pool, err));
+    TH_TRY(apply(config, skip, sets, set_count, pool, err));
+    if (environment)
+        TH_TRY(load_environment(sets, set_count, pool, err));
+    for (int i = 0; line && i < line->option_count; i++)
+        if (th_option_find(sets, set_count, line->names[i], NULL))
+            TH_TRY(
+                th_option_set_value(sets, set_count, line->names[i], line->values[i], pool, err));
+    TH_TRY(check_required(config->path, sets, set_count, err));
+out:
+    return rc;
+}
+
+th_code th_config_load(const char *path, bool environment, const th_command_line *line,
+                       const th_option_set *sets, int set_count, th_arena *pool, th_err *err)
+{
+    th_config *config = NULL;
+    th_code    rc = TH_OK;
+
+    TH_TRY(th_config_open(path, &config, err));
+    TH_TRY(th_config_resolve(config, NULL, environment, line, sets, set_count, pool, err));
+out:
+    th_config_close(config);
     return rc;
 }
 

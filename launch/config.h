@@ -7,9 +7,29 @@
 
 #include "launch/command_line.h"
 
-/* Fills the sets from a file. Errors: TH_EUSAGE with `what` starting "run.yaml:3:9: " and the line
- * with a caret printed to the log; TH_EIO. `environment` says whether THAW_ variables count; `line`
- * (may be NULL) is the command line's options. */
+typedef struct th_config th_config; // a file, parsed
+
+/* Errors: TH_EUSAGE (not YAML), TH_EIO. `path` is kept. */
+TH_MUST_CHECK th_code th_config_open(const char *path, th_config **out, th_err *err);
+void                  th_config_close(th_config *config); // accepts NULL
+
+/* Defaults, file, environment (if it counts) and the options of the command line (may be NULL),
+ * into the sets. `skip` (may be NULL) is a key of the top level that is read elsewhere. Errors:
+ * TH_EUSAGE with `what` starting "run.yaml:3:9: " and the line with a caret in the log. */
+TH_MUST_CHECK th_code th_config_resolve(th_config *config, const char *skip, bool environment,
+                                        const th_command_line *line, const th_option_set *sets,
+                                        int set_count, th_arena *pool, th_err *err);
+
+/* How many mappings the list at a key of the top level has; 0 without it, -1 when it is no list. */
+int th_config_items(th_config *config, const char *key);
+
+/* Lays one of these mappings over the sets. Only options that may differ by stage are allowed.
+ * Errors: as th_config_resolve. */
+TH_MUST_CHECK th_code th_config_apply_item(th_config *config, const char *key, int item,
+                                           const th_option_set *sets, int set_count, th_arena *pool,
+                                           th_err *err);
+
+/* Opens, resolves and closes: a file without lists. Errors: as these. */
 TH_MUST_CHECK th_code th_config_load(const char *path, bool environment,
                                      const th_command_line *line, const th_option_set *sets,
                                      int set_count, th_arena *pool, th_err *err);

@@ -2,16 +2,15 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "launch/config.h"
 #include "launch/environment.h"
+#include "launch/run_changes.h"
+#include "launch/run_file.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define POOL_BYTES ((size_t)4 << 20)
 
 static const char *const fix = "check that the run directory can be written and has space";
 
@@ -44,43 +43,16 @@ out:
     return rc;
 }
 
-th_code th_run_directory_options(const char *path, th_train_options *out, th_arena *pool,
-                                 th_err *err)
+th_code th_run_directory_schedule(const char *path, th_schedule *out, th_arena *pool, th_err *err)
 {
-    th_option_set set = { th_train_table, th_train_table_count, out };
-    char          file[1100];
-    th_code       rc = TH_OK;
+    char    file[1100];
+    th_code rc = TH_OK;
 
     TH_TRY(join(path, "config.resolved.yaml", file, sizeof file, err));
     TH_CHECK(th_path_exists(file), TH_EDATA, "name the folder that thaw train wrote",
              "\"%s\" is not a run directory: it has no config.resolved.yaml", path);
-    TH_TRY(th_config_load(file, false, NULL, &set, 1, pool, err));
+    TH_TRY(th_run_file_load(file, false, NULL, pool, out, err));
 out:
-    return rc;
-}
-
-// What a run is may not change between its starts: it would no longer be one run.
-static th_code check_same(const char *path, const th_train_options *options, th_err *err)
-{
-    th_train_options before;
-    th_arena         pool = { 0 };
-    char             was[512], is[512];
-    th_code          rc = TH_OK;
-
-    TH_TRY(th_arena_open(&pool, POOL_BYTES, err));
-    TH_TRY(th_run_directory_options(path, &before, &pool, err));
-    for (int i = 0; i < th_train_table_count; i++) {
-        const th_option *row = &th_train_table[i];
-        if (row->when == TH_PER_START)
-            continue;
-        th_option_print(row, &before, was, sizeof was);
-        th_option_print(row, options, is, sizeof is);
-        TH_CHECK(strcmp(was, is) == 0, TH_EUSAGE, "set it back, or name another run_dir",
-                 "option %s was %.60s when run \"%.60s\" began, and is %.60s now", row->name,
-                 *was ? was : "not set", path, *is ? is : "not set");
-    }
-out:
-    th_arena_close(&pool);
     return rc;
 }
 
@@ -121,9 +93,21 @@ out:
     return rc;
 }
 
-th_code th_run_directory_open(const char *path, const char *run_file,
-                              const th_train_options *options, const char *resolved,
-                              th_run_directory *out, th_err *err)
+static th_code remove_mark(const char *folder, const char *name, th_err *err)
+{
+    char    path[1100];
+    th_code rc = TH_OK;
+
+    TH_TRY(join(folder, name, path, sizeof path, err));
+    TH_CHECK(unlink(path) == 0 || errno == ENOENT, TH_EIO, fix, "could not remove \"%s\": %s", path,
+             strerror(errno));
+out:
+    return rc;
+}
+
+th_code th_run_directory_open(const char *path, const char *run_file, const th_schedule *schedule,
+                              const char *resolved, bool accept_changes, th_run_directory *out,
+                              th_err *err)
 {
     th_run_directory directory = { .lock = -1 };
     char             file[1100], *environment = NULL;
@@ -134,7 +118,7 @@ th_code th_run_directory_open(const char *path, const char *run_file,
     TH_TRY(lock(path, &directory.lock, err));
     TH_TRY(join(path, "config.resolved.yaml", file, sizeof file, err));
     if (th_path_exists(file)) {
-        TH_TRY(check_same(path, options, err));
+        TH_TRY(th_run_changes(path, schedule, accept_changes, err));
     } else {
         TH_TRY(keep_run_file(path, run_file, err));
     }
@@ -143,9 +127,8 @@ th_code th_run_directory_open(const char *path, const char *run_file,
     TH_TRY(write_text(path, "env.json", environment, err));
     TH_TRY(join(path, "log.txt", file, sizeof file, err));
     TH_TRY(th_log_file(file, err));
-    TH_TRY(join(path, "halt", file, sizeof file, err));
-    TH_CHECK(unlink(file) == 0 || errno == ENOENT, TH_EIO, fix, "could not remove \"%s\": %s", file,
-             strerror(errno));
+    TH_TRY(remove_mark(path, "halt", err));
+    TH_TRY(remove_mark(path, "DONE", err)); // a stage may have been added behind the last one
     *out = directory;
 out:
     free(environment);

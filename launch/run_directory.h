@@ -10,7 +10,7 @@
 #define TH_LAUNCH_RUN_DIRECTORY_H
 
 #include "base/option.h"
-#include "trainer/options.h"
+#include "trainer/schedule/stage.h"
 
 typedef struct {
     char path[1024];
@@ -21,12 +21,15 @@ typedef struct {
 TH_MUST_CHECK th_code th_run_directory_name(const char *run_file, const char *run_dir, char *out,
                                             size_t size, th_err *err);
 
-/* Rank 0: makes the folder, locks it, refuses a configuration that is not that of the first start
- * (naming the options), writes the files above, removes a halt that was left.
- * Errors: TH_EUSAGE (another process trains there; other configuration), TH_EIO. */
+/* Rank 0: makes the folder, locks it, compares the run file with that of the start before, writes
+ * the files above, removes a halt that was left. Options of the whole run, and stages up to the one
+ * that the newest checkpoint stands in, are what already happened: a difference is refused by name,
+ * unless accept_changes. Later stages may change; each difference is logged. Errors: TH_EUSAGE
+ * (another process trains there; other configuration), TH_EIO. */
 TH_MUST_CHECK th_code th_run_directory_open(const char *path, const char *run_file,
-                                            const th_train_options *options, const char *resolved,
-                                            th_run_directory *out, th_err *err);
+                                            const th_schedule *schedule, const char *resolved,
+                                            bool accept_changes, th_run_directory *out,
+                                            th_err *err);
 void                  th_run_directory_close(th_run_directory *directory);
 
 /* Marks the run as ended, durably. */
@@ -35,9 +38,9 @@ TH_MUST_CHECK th_code th_run_directory_done(const th_run_directory *directory, t
 /* Is there a halt file? Any rank; costs one look at the file system. */
 bool th_run_directory_halted(const char *path);
 
-/* The options that a run was started with, from its config.resolved.yaml. Texts are kept in pool.
+/* The run file that a run was started with, from its config.resolved.yaml. Texts are kept in pool.
  * Errors: TH_EDATA when `path` is no run directory. */
-TH_MUST_CHECK th_code th_run_directory_options(const char *path, th_train_options *out,
-                                               th_arena *pool, th_err *err);
+TH_MUST_CHECK th_code th_run_directory_schedule(const char *path, th_schedule *out, th_arena *pool,
+                                                th_err *err);
 
 #endif

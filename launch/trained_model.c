@@ -10,13 +10,15 @@ th_code th_trained_model_open(const char *run_folder, const char *data, th_train
                               th_err *err)
 {
     th_trained_model    model = { 0 };
+    th_schedule         schedule;
     th_pack            *trained_on = NULL;
     const th_pack_info *info, *trained_info;
     th_code             rc = TH_OK;
 
     TH_TRY(th_arena_open(&model.pool, POOL_BYTES, err));
     TH_TRY(th_arena_open(&model.passes, PASSES_BYTES, err));
-    TH_TRY(th_run_directory_options(run_folder, &model.options, &model.pool, err));
+    TH_TRY(th_run_directory_schedule(run_folder, &schedule, &model.pool, err));
+    model.options = schedule.options;
     TH_TRY(th_pack_open(model.options.train, &trained_on, err));
     if (!data)
         data = model.options.val ? model.options.val : model.options.train;

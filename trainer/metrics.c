@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -178,6 +179,25 @@ th_code th_metrics_eval(th_metrics *metrics, const th_eval_report *report, th_er
                  found->text_to_image_median, found->image_to_text[0], found->image_to_text[1],
                  found->image_to_text[2], found->image_to_text_median);
     return append(metrics, line, (size_t)size, err);
+}
+
+th_code th_metrics_event(th_metrics *metrics, int64_t step, const char *event, const char *stage,
+                         const char *group, int64_t image, int64_t text, th_err *err)
+{
+    char   *line = NULL;
+    json_t *json = json_pack("{s:I, s:s, s:s, s:s*, s:I, s:I}", "step", (json_int_t)step, "stage",
+                             stage, "event", event, "group", group, "trainable/image",
+                             (json_int_t)image, "trainable/text", (json_int_t)text);
+    th_code rc = TH_OK;
+
+    line = json ? json_dumps(json, 0) : NULL;
+    TH_CHECK(line, TH_EIO, fix, "could not write an event: no memory");
+    TH_TRY(append(metrics, line, strlen(line), err));
+    TH_TRY(append(metrics, "\n", 1, err));
+out:
+    free(line);
+    json_decref(json);
+    return rc;
 }
 
 int64_t th_metrics_bytes(const th_metrics *metrics)

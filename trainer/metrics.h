@@ -27,6 +27,12 @@ TH_MUST_CHECK th_code th_metrics_step(th_metrics *metrics, const th_step_report 
 TH_MUST_CHECK th_code th_metrics_eval(th_metrics *metrics, const th_eval_report *report,
                                       th_err *err);
 
+/* A stage that begins, or a group (may be NULL) that thaws in it, with how many parameters of each
+ * tower train from here on. */
+TH_MUST_CHECK th_code th_metrics_event(th_metrics *metrics, int64_t step, const char *event,
+                                       const char *stage, const char *group, int64_t image,
+                                       int64_t text, th_err *err);
+
 /* Length of metrics.jsonl with the lines that still wait. */
 int64_t th_metrics_bytes(const th_metrics *metrics);
 

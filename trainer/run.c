@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "comm/agree.h"
 #include "trainer/session.h"
+#include "trainer/staging.h"
 
 #include <math.h>
 #include <time.h>
@@ -50,6 +51,25 @@ static th_code save(th_session *session, double *out_seconds, th_err *err)
     return rc;
 }
 
+// What the stage's trigger may wait for.
+static void see_evaluation(th_session *session, const th_eval_report *report)
+{
+    static const char *const recalls[2][3] = {
+        { "val/text_to_image_R@1", "val/text_to_image_R@5", "val/text_to_image_R@10" },
+        { "val/image_to_text_R@1", "val/image_to_text_R@5", "val/image_to_text_R@10" }
+    };
+    const th_retrieval *found = &report->retrieval;
+    th_trigger         *trigger = &session->trigger;
+
+    th_trigger_see(trigger, "val/loss", report->loss);
+    th_trigger_see(trigger, "val/text_to_image_median_rank", found->text_to_image_median);
+    th_trigger_see(trigger, "val/image_to_text_median_rank", found->image_to_text_median);
+    for (int i = 0; i < 3; i++) {
+        th_trigger_see(trigger, recalls[0][i], found->text_to_image[i]);
+        th_trigger_see(trigger, recalls[1][i], found->image_to_text[i]);
+    }
+}
+
 static th_code evaluate(th_session *session, th_err *err)
 {
     const th_run_hooks *hooks = &session->in->hooks;
@@ -63,6 +83,7 @@ static th_code evaluate(th_session *session, th_err *err)
     TH_TRY(th_evaluate(session->world, &features, th_session_logit_scale(session),
                        session->options->batch, &session->activations, &report, err));
     report.step = session->state.step;
+    see_evaluation(session, &report);
     if (session->metrics)
         rc = th_metrics_eval(session->metrics, &report, err);
     TH_TRY(th_agree(session->world, rc, err));
@@ -75,14 +96,12 @@ out:
 
 // Updates the weights, or skips the step when its loss or gradient is not finite: that is the same
 // on all ranks. Ten in a row end the run.
-static th_code update(th_session *session, const th_step_result *result, double rate, th_err *err)
+static th_code update(th_session *session, const th_step_result *result, th_err *err)
 {
     th_saved_state *state = &session->state;
     th_code         rc = TH_OK;
 
     if (result->finite) {
-        for (int i = 0; i < session->parameters.row_count; i++)
-            session->row_rate[i] = rate * session->factor[i];
         th_adamw_update(&session->parameters, &session->adamw, session->row_rate,
                         result->gradient_norm);
         state->skipped_in_row = 0;
@@ -112,14 +131,15 @@ static th_code train_step(th_session *session, const th_batch *batch, th_step_re
                           double start, th_err *err)
 {
     const th_run_hooks *hooks = &session->in->hooks;
-    double              rate = th_rate_at(&session->rate, session->state.step);
+    double              rate = th_staging_rates(session);
     th_step_result      result;
     th_code             rc = TH_OK, failed;
 
     TH_TRY(th_step_gradient(session->step, batch, &result, err));
-    failed = update(session, &result, rate, err);
+    failed = update(session, &result, err);
     report->step = session->state.step;
-    report->total_steps = session->rate.total;
+    report->total_steps = session->total_steps;
+    report->stage = session->in->schedule->stages[session->state.stage].own.name;
     report->batch = session->options->batch;
     report->samples_seen = session->state.samples_seen;
     report->epoch = (double)report->samples_seen / (double)session->records;
@@ -128,6 +148,8 @@ static th_code train_step(th_session *session, const th_batch *batch, th_step_re
     report->logit_scale = th_session_logit_scale(session);
     report->lr = rate;
     report->skipped = !result.finite;
+    th_trigger_see(&session->trigger, "train/loss", report->loss);
+    th_trigger_see(&session->trigger, "train/grad_norm", report->grad_norm);
     report->seconds = now() - start;
     session->state.seconds += report->seconds;
     if (session->metrics) {
@@ -166,12 +188,11 @@ static bool evaluation_due(const th_session *session)
 {
     if (!session->val || session->eval_steps == 0)
         return false;
-    return session->state.step % session->eval_steps == 0 ||
-           session->state.step == session->rate.total;
+    return session->state.stage_step % session->eval_steps == 0 || th_staging_ends(session);
 }
 
 // From the top of one step to the top of the next. *out_stop: someone was asked to stop.
-static th_code advance(th_session *session, bool *out_stop, th_err *err)
+static th_code advance(th_session *session, bool *out_stop, bool *out_done, th_err *err)
 {
     const th_run_hooks *hooks = &session->in->hooks;
     double              start = now();
@@ -196,6 +217,7 @@ static th_code advance(th_session *session, bool *out_stop, th_err *err)
     TH_TRY(th_agree(session->world, train_step(session, batch, &report, start, err), err));
     if (evaluation_due(session))
         TH_TRY(evaluate(session, err));
+    TH_TRY(th_staging_follow(session, out_done, err));
 out:
     return rc;
 }
@@ -203,21 +225,22 @@ out:
 th_code th_run(th_world *world, const struct th_run_input *in, th_err *err)
 {
     th_session *session = NULL;
-    bool        stop = false;
+    bool        stop = false, done = false;
     double      seconds;
     th_code     rc = TH_OK;
 
     TH_TRY(th_session_open(world, in, &session, err));
     session->saved_at = now();
-    while (session->state.step < session->rate.total && !stop)
-        TH_TRY(advance(session, &stop, err));
+    if (th_staging_ends(session)) // a run that was complete, to which a stage may have been added
+        TH_TRY(th_staging_follow(session, &done, err));
+    while (!done && !stop)
+        TH_TRY(advance(session, &stop, &done, err));
     if (session->saved_step != session->state.step)
         TH_TRY(save(session, &seconds, err));
     TH_TRY(th_session_finish(session, err));
     if (stop)
         rc = th_fail(err, TH_ESTOP, "run the same command again to go on", __FILE__, __LINE__,
-                     "stopped as asked at step %lld of %lld", (long long)session->state.step,
-                     (long long)session->rate.total);
+                     "stopped as asked at step %lld", (long long)session->state.step);
 out:
     th_session_close(session);
     return rc;

@@ -8,19 +8,20 @@
 
 #include "comm/world.h"
 #include "trainer/loss/retrieval.h"
-#include "trainer/options.h"
+#include "trainer/schedule/stage.h"
 
 /* One step, as launch/ shows it. */
 typedef struct {
-    int64_t step, total_steps; // steps done, this one included
-    int64_t batch;
-    int64_t samples_seen;
-    double  epoch; // samples seen / records
-    double  loss, grad_norm, logit_scale, lr;
-    bool    skipped;            // loss or gradient was not finite
-    double  seconds;            // of the whole step
-    double  data_seconds;       // of them, waiting for the loader
-    double  checkpoint_seconds; // of them, copying a snapshot
+    int64_t     step, total_steps; // steps done, this one included; total 0: not known
+    const char *stage;             // name
+    int64_t     batch;
+    int64_t     samples_seen;
+    double      epoch; // samples seen / records
+    double      loss, grad_norm, logit_scale, lr;
+    bool        skipped;            // loss or gradient was not finite
+    double      seconds;            // of the whole step
+    double      data_seconds;       // of them, waiting for the loader
+    double      checkpoint_seconds; // of them, copying a snapshot
 } th_step_report;
 
 /* One evaluation. */
@@ -50,10 +51,10 @@ typedef struct {
  * Errors: TH_EUSAGE, TH_EDATA, TH_EIO, TH_EPEER; TH_EFAIL after ten steps in a row that were not
  * finite. Calls: Collective. */
 struct th_run_input {
-    const th_train_options *options;
-    const char             *folder, *config;
-    uint64_t                program_hash, config_hash;
-    th_run_hooks            hooks;
+    const th_schedule *schedule;
+    const char        *folder, *config;
+    uint64_t           program_hash, config_hash;
+    th_run_hooks       hooks;
 };
 TH_MUST_CHECK th_code th_run(th_world *world, const struct th_run_input *in, th_err *err);
 

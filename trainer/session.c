@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "comm/agree.h"
+#include "trainer/staging.h"
 
 #include <omp.h>
 #include <stdlib.h>
@@ -18,9 +19,6 @@ static th_code open_packs(th_session *session, th_err *err)
     TH_TRY(th_pack_open(options->train, &session->train, err));
     train = th_pack_describe(session->train);
     session->records = train->records;
-    TH_CHECK(options->batch <= train->records, TH_EUSAGE, "lower batch or pack more samples",
-             "batch is %lld and pack \"%s\" has %lld samples", (long long)options->batch,
-             options->train, (long long)train->records);
     if (options->val) {
         TH_TRY(th_pack_open(options->val, &session->val, err));
         val = th_pack_describe(session->val);
@@ -61,42 +59,12 @@ static th_code open_parameters(th_session *session, th_err *err)
              "model.image.size is %lld and pack \"%s\" has pictures of %lld pixels",
              (long long)model.image.size, session->options->train, (long long)info->size);
     TH_TRY(th_parameters_open(&model, &session->parameters, err));
-    TH_TRY(th_alloc((size_t)session->parameters.row_count, sizeof(double), "learning rates",
-                    (void **)&session->factor, err));
-    TH_TRY(th_alloc((size_t)session->parameters.row_count, sizeof(double), "learning rates",
-                    (void **)&session->row_rate, err));
-    TH_TRY(th_rate_factors(&session->parameters, &session->options->lr_factors,
-                           session->options->lr, session->factor, err));
-out:
-    return rc;
-}
-
-static th_code lay_out_schedule(th_session *session, th_err *err)
-{
-    const th_train_options *o = session->options;
-    int64_t                 batch = o->batch, records = session->records, warmup;
-    th_code                 rc = TH_OK;
-
-    session->rate = (th_rate){ .peak = o->lr, .floor = o->lr_floor };
-    TH_TRY(th_span_steps("for", o->length, batch, records, &session->rate.total, err));
-    TH_CHECK(session->rate.total >= 1, TH_EUSAGE, "set for: to steps, samples or epochs",
-             "the run has no step");
-    TH_TRY(th_span_steps("lr.warmup", o->warmup, batch, records, &warmup, err));
-    session->rate.warmup = warmup;
-    session->rate.shape = strcmp(o->lr_shape, "cosine") == 0   ? TH_RATE_COSINE
-                          : strcmp(o->lr_shape, "linear") == 0 ? TH_RATE_LINEAR
-                                                               : TH_RATE_CONSTANT;
-    if (o->eval_every.unit != TH_NEVER)
-        TH_TRY(
-            th_span_steps("eval.every", o->eval_every, batch, records, &session->eval_steps, err));
-    if (o->checkpoint_every.unit != TH_NEVER && o->checkpoint_every.unit != TH_SECONDS)
-        TH_TRY(th_span_steps("checkpoint.every", o->checkpoint_every, batch, records,
-                             &session->checkpoint_steps, err));
-    session->adamw = (th_adamw){ .beta1 = o->betas.first,
-                                 .beta2 = o->betas.second,
-                                 .eps = o->eps,
-                                 .weight_decay = o->weight_decay,
-                                 .clip_norm = o->clip_norm };
+    size_t rows = (size_t)session->parameters.row_count;
+    TH_TRY(th_alloc(rows, sizeof(double), "learning rates", (void **)&session->factor, err));
+    TH_TRY(th_alloc(rows, sizeof(double), "learning rates", (void **)&session->row_rate, err));
+    TH_TRY(th_alloc(rows, sizeof(bool), "trainable rows", (void **)&session->before, err));
+    TH_TRY(th_alloc(rows, sizeof(bool), "trainable rows", (void **)&session->trains, err));
+    TH_TRY(th_alloc(rows, sizeof(int64_t), "thawed rows", (void **)&session->thawed, err));
 out:
     return rc;
 }
@@ -107,65 +75,11 @@ static th_code open_local(th_session *session, th_err *err)
 
     TH_TRY(open_packs(session, err));
     TH_TRY(open_parameters(session, err));
-    TH_TRY(lay_out_schedule(session, err));
+    TH_TRY(th_schedule_check(session->in->schedule, &session->parameters, session->records, err));
+    TH_TRY(
+        th_arena_open(&session->activations, (size_t)session->options->memory_budget.count, err));
 out:
     return rc;
-}
-
-// What the memory budget leaves for activations, once weights, gradients, two moments, a snapshot
-// (without gradients) and the features have theirs.
-static th_code open_step(th_session *session, th_err *err)
-{
-    const th_train_options *o = session->options;
-    const th_pack_info     *info = th_pack_describe(session->train);
-    size_t                  table = (size_t)session->parameters.elements * sizeof(th_real);
-    size_t  fixed = 7 * table + th_step_feature_bytes(session->world, o->batch, o->captions,
-                                                      session->parameters.model.embed);
-    size_t  budget = (size_t)o->memory_budget.count;
-    th_code rc = TH_OK;
-
-    TH_CHECK(budget > fixed, TH_EUSAGE, "raise memory_budget",
-             "memory_budget is %.1f MiB, and weights, gradients, moments, a snapshot and features "
-             "alone take %.1f MiB",
-             (double)budget / 1048576, (double)fixed / 1048576);
-    TH_TRY(th_arena_open(&session->activations, budget - fixed, err));
-    th_step_options options = { .world = session->world,
-                                .parameters = &session->parameters,
-                                .batch = o->batch,
-                                .captions = o->captions,
-                                .micro_batch = o->micro_batch,
-                                .activations = &session->activations,
-                                .activation_bytes = budget - fixed };
-    memcpy(options.mean, info->mean, sizeof options.mean);
-    memcpy(options.deviation, info->deviation, sizeof options.deviation);
-    TH_TRY(th_step_open(&options, &session->step, err));
-out:
-    return rc;
-}
-
-static th_code open_loader(th_session *session, th_err *err)
-{
-    const th_train_options *o = session->options;
-    th_loader_options       options = {
-              .pack = session->train,
-              .order = { .seed = (uint64_t)o->seed,
-                         .records = session->records,
-                         .shuffled = strcmp(o->order, "shuffled") == 0 },
-              .position = session->state.samples_seen,
-              .batch = o->batch,
-              .rank = session->world->rank,
-              .world_size = session->world->size,
-              .captions = o->captions,
-              .size = session->parameters.model.image.size,
-              .random_crop = strcmp(o->augment, "crop") == 0,
-              .crop_scale = { o->crop_scale.first, o->crop_scale.second },
-              .context = session->parameters.model.text.context,
-              .threads = (int)o->loader_threads,
-              .ahead = (int)o->loader_ahead,
-              .bad_share = o->bad_share,
-    };
-
-    return th_loader_open(&options, &session->loader, err);
 }
 
 static th_snapshot snapshot_of(const th_session *session)
@@ -188,7 +102,6 @@ static th_code open_writers(th_session *session, const char *folder, th_err *err
 
     TH_TRY(
         th_metrics_open(session->in->folder, session->state.metrics_bytes, &session->metrics, err));
-    TH_TRY(th_state_describe(&session->parameters, &session->saved, err));
     th_writer_options options = { .folder = folder,
                                   .keep = session->options->checkpoint_keep,
                                   .before_commit = flush_metrics,
@@ -212,12 +125,18 @@ static th_code begin_or_resume(th_session *session, const char *folder, th_err *
     if (found) {
         session->saved_step = session->state.step;
         session->state.world_size = session->world->size;
+        TH_CHECK(session->state.stage < session->in->schedule->stage_count, TH_EUSAGE,
+                 "put the stages back into the run file",
+                 "the checkpoint is in stage %lld, and the run file has %d",
+                 (long long)session->state.stage + 1, session->in->schedule->stage_count);
     } else {
         th_parameters_init(&session->parameters, (uint64_t)session->options->seed);
     }
+    TH_TRY(th_staging_enter(session, err));
     if (session->world->rank == 0 && found)
-        th_info("going on at step %lld of %lld, %lld samples seen", (long long)session->state.step,
-                (long long)session->rate.total, (long long)session->state.samples_seen);
+        th_info("going on at step %lld, %lld samples seen, in stage \"%s\"",
+                (long long)session->state.step, (long long)session->state.samples_seen,
+                session->in->schedule->stages[session->state.stage].own.name);
 out:
     return rc;
 }
@@ -246,7 +165,7 @@ th_code th_session_open(th_world *world, const struct th_run_input *in, th_sessi
     TH_TRY(th_agree(world, rc, err));
     session->world = world;
     session->in = in;
-    session->options = in->options;
+    session->options = &in->schedule->options;
     omp_set_num_threads(threads_of(session));
     TH_CHECK(th_path_join(folder, sizeof folder, in->folder, "ckpt"), TH_EUSAGE,
              "use a shorter run_dir", "path \"%s/ckpt\" is too long", in->folder);
@@ -254,12 +173,11 @@ th_code th_session_open(th_world *world, const struct th_run_input *in, th_sessi
     TH_TRY(th_agree(world, open_local(session, err), err));
     TH_TRY(check_same_job(session, err));
     TH_TRY(begin_or_resume(session, folder, err));
-    rc = open_step(session, err);
-    if (rc == TH_OK)
-        rc = open_loader(session, err);
-    if (rc == TH_OK && world->rank == 0)
+    if (world->rank == 0)
         rc = open_writers(session, folder, err);
     TH_TRY(th_agree(world, rc, err));
+    if (session->saved_step < 0) // a resumed run has said so
+        TH_TRY(th_staging_begin(session, err));
     *out = session;
 out:
     if (rc != TH_OK)
@@ -282,6 +200,9 @@ void th_session_close(th_session *session)
     free(session->saved);
     free(session->factor);
     free(session->row_rate);
+    free(session->before);
+    free(session->trains);
+    free(session->thawed);
     free(session);
 }
 
@@ -291,10 +212,12 @@ th_code th_session_save(th_session *session, th_err *err)
 
     if (session->writer) {
         session->state.metrics_bytes = th_metrics_bytes(session->metrics);
+        rc = th_staging_remember(session, err);
         for (int i = 0; i < session->parameters.row_count; i++)
             session->saved[i].step = session->parameters.step[i];
         th_snapshot snapshot = snapshot_of(session);
-        rc = th_writer_save(session->writer, &snapshot, err);
+        if (rc == TH_OK)
+            rc = th_writer_save(session->writer, &snapshot, err);
     }
     return th_agree(session->world, rc, err);
 }

@@ -7,13 +7,14 @@
 #include "trainer/evaluate.h"
 #include "trainer/metrics.h"
 #include "trainer/optim/rate.h"
+#include "trainer/schedule/trigger.h"
 #include "trainer/state.h"
 #include "trainer/step.h"
 
 typedef struct {
     th_world                  *world;
     const struct th_run_input *in;
-    const th_train_options    *options;
+    const th_train_options    *options; // of the stage under way
 
     th_pack   *train, *val; // val is NULL without data.val
     int64_t    records;     // of train
@@ -27,8 +28,15 @@ typedef struct {
     double       *factor;   // [row_count] of the rate, by row
     double       *row_rate; // [row_count] this step's
 
-    int64_t eval_steps;       // 0: never
+    int64_t eval_steps;       // of a stage; 0: never
     int64_t checkpoint_steps; // 0: by time or never
+
+    th_trigger trigger;     // when the stage ends
+    int64_t    total_steps; // of the run, 0: a stage's end is not known beforehand
+    bool      *before;      // [row_count] rows that trained at the end of the stage before
+    bool      *trains;      // [row_count] rows that train now
+    int64_t   *thawed;      // [row_count] the stage's step at which a row began to, 0: at its start
+    int64_t    thaw_warmup; // steps
 
     th_saved_state      state;
     int64_t             saved_step; // newest step handed to the writer, -1 for none
@@ -38,8 +46,8 @@ typedef struct {
     th_metrics         *metrics;    // rank 0
 } th_session;
 
-/* Opens packs, table, step, loader, and on rank 0 writer and metrics; resumes from the newest good
- * generation. Errors: as th_run. Calls: Collective. */
+/* Opens packs and table, resumes from the newest good generation, enters the stage that it stands
+ * in, and opens on rank 0 writer and metrics. Errors: as th_run. Calls: Collective. */
 TH_MUST_CHECK th_code th_session_open(th_world *world, const struct th_run_input *in,
                                       th_session **out, th_err *err);
 void                  th_session_close(th_session *session); // accepts NULL

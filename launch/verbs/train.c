@@ -2,11 +2,11 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "comm/agree.h"
-#include "launch/config.h"
 #include "launch/environment.h"
 #include "launch/launcher.h"
 #include "launch/progress.h"
 #include "launch/run_directory.h"
+#include "launch/run_file.h"
 #include "launch/signals.h"
 #include "launch/verb.h"
 #include "trainer/run.h"
@@ -17,26 +17,33 @@
 #define POOL_BYTES ((size_t)8 << 20)
 
 typedef struct {
+    bool    accept_changes;
     int64_t ranks;
 } launch_options;
 
 static const th_option launch_table[] = {
+    TH_OPTION(launch_options, "accept_changes", accept_changes, .fallback = "false",
+              .when = TH_PER_START, .since = "0.2",
+              .help = "go on although the run file was edited in what already happened"),
     TH_OPTION(launch_options, "n", ranks, .fallback = "0", .unit = "ranks", .max = 1 << 20,
               .when = TH_PER_START, .since = "0.1",
               .help = "start this many ranks with mpirun; 0: as the launcher did"),
 };
 
+#define LAUNCH_COUNT (int)(sizeof launch_table / sizeof *launch_table)
+
 void th_train_verb_options(th_option_set *out_sets, int *out_count)
 {
     out_sets[0] = (th_option_set){ th_train_table, th_train_table_count, NULL };
-    out_sets[1] = (th_option_set){ launch_table, 1, NULL };
+    out_sets[1] = (th_option_set){ launch_table, LAUNCH_COUNT, NULL };
     *out_count = 2;
 }
 
 // What one rank of a job holds beside the run itself.
 typedef struct {
     th_world         world;
-    th_train_options options;
+    th_schedule      schedule;
+    launch_options   launch;
     th_arena         pool;
     char             folder[1024];
     th_run_directory directory; // rank 0
@@ -50,16 +57,18 @@ typedef struct {
 static void on_step(void *context, const th_step_report *report)
 {
     job *this = context;
-    char text[160];
+    char text[256];
 
     if (this->world.rank != 0)
         return;
     if (!this->began)
         th_progress_begin(&this->progress, "train", report->step - 1);
     this->began = true;
-    int used = snprintf(text, sizeof text, "step %lld/%lld  loss %.4f  %.1f samples/s",
-                        (long long)report->step, (long long)report->total_steps, report->loss,
-                        (double)report->batch / report->seconds);
+    bool staged = !this->schedule.single;
+    int  used = snprintf(text, sizeof text, "%s%sstep %lld/%lld  loss %.4f  %.1f samples/s",
+                        staged ? report->stage : "", staged ? "  " : "", (long long)report->step,
+                         (long long)report->total_steps, report->loss,
+                         (double)report->batch / report->seconds);
     if (this->newest_eval.step > 0)
         (void)snprintf(text + used, sizeof text - (size_t)used, "  R@1 %.1f%%",
                        100 * this->newest_eval.retrieval.text_to_image[0]);
@@ -91,18 +100,17 @@ static bool stop_asked(void *context)
 
 static th_code load(job *this, const th_command_line *line, th_err *err)
 {
-    th_option_set set = { th_train_table, th_train_table_count, &this->options };
-    char         *identity = NULL;
-    th_code       rc = TH_OK;
+    char   *identity = NULL;
+    th_code rc = TH_OK;
 
     TH_CHECK(line->word_count == 1, TH_EUSAGE, "thaw train run.yaml",
              "thaw train takes one run file, not %d words", line->word_count);
     TH_TRY(th_arena_open(&this->pool, POOL_BYTES, err));
-    TH_TRY(th_config_load(line->words[0], true, line, &set, 1, &this->pool, err));
-    TH_TRY(th_run_directory_name(line->words[0], this->options.run_dir, this->folder,
+    TH_TRY(th_run_file_load(line->words[0], true, line, &this->pool, &this->schedule, err));
+    TH_TRY(th_run_directory_name(line->words[0], this->schedule.options.run_dir, this->folder,
                                  sizeof this->folder, err));
-    TH_TRY(th_config_text(&set, 1, true, &this->resolved, err));
-    TH_TRY(th_config_text(&set, 1, false, &identity, err));
+    TH_TRY(th_run_file_text(&this->schedule, true, &this->resolved, err));
+    TH_TRY(th_run_file_text(&this->schedule, false, &identity, err));
     this->config_hash = th_hash(identity, strlen(identity));
     TH_TRY(th_environment_program(&this->program_hash, err));
 out:
@@ -115,14 +123,14 @@ static th_code open_directory(job *this, const char *run_file, th_err *err)
     th_code rc = TH_OK;
 
     if (this->world.rank == 0)
-        rc = th_run_directory_open(this->folder, run_file, &this->options, this->resolved,
-                                   &this->directory, err);
+        rc = th_run_directory_open(this->folder, run_file, &this->schedule, this->resolved,
+                                   this->launch.accept_changes, &this->directory, err);
     return th_agree(&this->world, rc, err);
 }
 
 static th_code run(job *this, th_err *err)
 {
-    struct th_run_input input = { .options = &this->options,
+    struct th_run_input input = { .schedule = &this->schedule,
                                   .folder = this->folder,
                                   .config = this->resolved,
                                   .program_hash = this->program_hash,
@@ -148,18 +156,17 @@ out:
 
 th_code th_verb_train(const th_command_line *line, th_err *err)
 {
-    launch_options launch = { 0 };
-    th_option_set  set = { launch_table, 1, &launch };
     job this = { .directory = { .lock = -1 } };
-    int     argc = line->argc, code = 0;
-    char  **argv = line->argv;
-    th_code rc = TH_OK;
+    th_option_set set = { launch_table, LAUNCH_COUNT, &this.launch };
+    int           argc = line->argc, code = 0;
+    char        **argv = line->argv;
+    th_code       rc = TH_OK;
 
     for (int i = 0; i < line->option_count; i++)
-        if (strcmp(line->names[i], "n") == 0)
-            TH_TRY(th_option_set_value(&set, 1, "n", line->values[i], NULL, err));
-    if (launch.ranks > 0 && !th_launched()) {
-        TH_TRY(th_launch(line, launch.ranks, &code, err));
+        if (th_option_find(&set, 1, line->names[i], NULL))
+            TH_TRY(th_option_set_value(&set, 1, line->names[i], line->values[i], NULL, err));
+    if (this.launch.ranks > 0 && !th_launched()) {
+        TH_TRY(th_launch(line, this.launch.ranks, &code, err));
         exit(code); // the ranks have said what there was to say
     }
     TH_TRY(th_signals_install(err)); // a signal during the start is a wish to stop as well

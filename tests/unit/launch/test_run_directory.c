@@ -3,32 +3,31 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "launch/config.h"
 #include "launch/run_directory.h"
+#include "launch/run_file.h"
 
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 typedef struct {
-    char             run_file[512], run[512];
-    th_train_options options;
-    th_arena         pool;
-    char            *resolved;
+    char        run_file[512], run[512];
+    th_schedule schedule;
+    th_arena    pool;
+    char       *resolved;
 } given;
 
 // The options of that run file, as `thaw train` has them.
 static void give(given *g, const char *folder, const char *text)
 {
-    th_option_set set = { th_train_table, th_train_table_count, &g->options };
-    th_err        err = { 0 };
+    th_err err = { 0 };
 
     th_test_path(g->run_file, sizeof g->run_file, folder, "first.yaml");
     th_test_path(g->run, sizeof g->run, folder, "runs/first");
     th_assert_ok(th_file_replace(g->run_file, text, strlen(text), &err), &err);
     th_assert_ok(th_arena_open(&g->pool, 8 << 20, &err), &err);
-    th_assert_ok(th_config_load(g->run_file, false, NULL, &set, 1, &g->pool, &err), &err);
-    th_assert_ok(th_config_text(&set, 1, true, &g->resolved, &err), &err);
+    th_assert_ok(th_run_file_load(g->run_file, false, NULL, &g->pool, &g->schedule, &err), &err);
+    th_assert_ok(th_run_file_text(&g->schedule, true, &g->resolved, &err), &err);
 }
 
 static void give_back(given *g)
@@ -41,7 +40,8 @@ static th_code open_with(given *g, const char *folder, const char *text, th_run_
                          th_err *err)
 {
     give(g, folder, text);
-    th_code rc = th_run_directory_open(g->run, g->run_file, &g->options, g->resolved, out, err);
+    th_code rc =
+        th_run_directory_open(g->run, g->run_file, &g->schedule, g->resolved, false, out, err);
     (void)th_log_file(NULL, NULL); // it lies in the folder that goes away
     give_back(g);
     return rc;
@@ -82,7 +82,7 @@ static void a_new_one_is_made_and_opened_again(void **state)
 {
     given            g = { 0 };
     th_run_directory directory;
-    th_train_options before;
+    th_schedule      before;
     th_arena         pool;
     th_err           err = { 0 };
 
@@ -97,11 +97,11 @@ static void a_new_one_is_made_and_opened_again(void **state)
     assert_true(there(&g, "DONE"));
 
     th_assert_ok(th_arena_open(&pool, 1 << 20, &err), &err);
-    th_assert_ok(th_run_directory_options(g.run, &before, &pool, &err), &err);
-    assert_int_equal(before.batch, 64);
-    assert_string_equal(before.train, "packs/x");
-    assert_int_equal(before.lr_factors.count, 1);
-    th_assert_error(th_run_directory_options(*state, &before, &pool, &err), TH_EDATA, &err,
+    th_assert_ok(th_run_directory_schedule(g.run, &before, &pool, &err), &err);
+    assert_int_equal(before.options.batch, 64);
+    assert_string_equal(before.options.train, "packs/x");
+    assert_int_equal(before.options.lr_factors.count, 1);
+    th_assert_error(th_run_directory_schedule(*state, &before, &pool, &err), TH_EDATA, &err,
                     "is not a run directory");
     th_arena_close(&pool);
 }

@@ -1,0 +1,383 @@
+#include "trainer/staging.h"
+
+#include "base/log.h"
+#include "comm/agree.h"
+#include "trainer/schedule/stage_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const th_stage *stage_of(const th_session *session)
+{
+    return &session->in->schedule->stages[session->state.stage];
+}
+
+static th_rate_shape shape_of(const char *name)
+{
+    return strcmp(name, "cosine") == 0   ? TH_RATE_COSINE
+           : strcmp(name, "linear") == 0 ? TH_RATE_LINEAR
+                                         : TH_RATE_CONSTANT;
+}
+
+// Steps of the whole run, 0 when a stage has no known end.
+static th_code count_steps(const th_session *session, int64_t *out, th_err *err)
+{
+    const th_schedule *schedule = session->in->schedule;
+    int64_t            steps, sum = 0;
+    th_code            rc = TH_OK;
+
+    *out = 0;
+    for (int i = 0; i < schedule->stage_count; i++) {
+        TH_TRY(th_stage_steps(&schedule->stages[i], &session->parameters, session->records, &steps,
+                              err));
+        if (steps == 0)
+            return TH_OK;
+        sum += steps;
+    }
+    *out = sum;
+out:
+    return rc;
+}
+
+static th_code lay_out_rates(th_session *session, th_err *err)
+{
+    const th_stage         *stage = stage_of(session);
+    const th_train_options *o = &stage->options;
+    bool                    over_run = strcmp(stage->own.rate_over, "run") == 0;
+    th_code                 rc = TH_OK;
+
+    session->rate =
+        (th_rate){ .peak = o->lr, .floor = o->lr_floor, .shape = shape_of(o->lr_shape) };
+    TH_TRY(count_steps(session, &session->total_steps, err));
+    TH_TRY(th_span_steps("lr.warmup", o->warmup, o->batch, session->records, &session->rate.warmup,
+                         err));
+    session->rate.total = over_run ? session->total_steps : session->trigger.most;
+    if (session->rate.total == 0) // an end that nobody knows has no shape to run out to
+        session->rate.shape = TH_RATE_CONSTANT;
+    if (session->rate.shape == TH_RATE_CONSTANT)
+        session->rate.total = INT64_MAX;
+    session->eval_steps = session->checkpoint_steps = 0;
+    if (o->eval_every.unit != TH_NEVER)
+        TH_TRY(th_span_steps("eval.every", o->eval_every, o->batch, session->records,
+                             &session->eval_steps, err));
+    if (o->checkpoint_every.unit != TH_NEVER && o->checkpoint_every.unit != TH_SECONDS)
+        TH_TRY(th_span_steps("checkpoint.every", o->checkpoint_every, o->batch, session->records,
+                             &session->checkpoint_steps, err));
+    TH_TRY(th_rate_factors(&session->parameters, &o->lr_factors, o->lr, session->factor, err));
+    th_stage_layer_decay(stage, &session->parameters, session->row_rate);
+    for (int i = 0; i < session->parameters.row_count; i++)
+        session->factor[i] *= session->row_rate[i];
+    session->adamw = (th_adamw){ .beta1 = o->betas.first,
+                                 .beta2 = o->betas.second,
+                                 .eps = o->eps,
+                                 .weight_decay = o->weight_decay,
+                                 .clip_norm = o->clip_norm };
+out:
+    return rc;
+}
+
+// Steps of a newly thawed group's own warm-up.
+static th_code lay_out_thaw_warmup(th_session *session, th_err *err)
+{
+    const th_stage_options *own = &stage_of(session)->own;
+    int64_t                 batch = session->options->batch, records = session->records, every;
+    th_code                 rc = TH_OK;
+
+    session->thaw_warmup = 0;
+    if (own->thaw_warmup.unit != TH_NEVER)
+        return th_span_steps("unfreeze.warmup", own->thaw_warmup, batch, records,
+                             &session->thaw_warmup, err);
+    const th_span turns[] = { own->unfreeze_every, own->image.every, own->text.every };
+    for (int i = 0; i < 3; i++) {
+        if (turns[i].amount == 0)
+            continue;
+        TH_TRY(th_span_steps("unfreeze.one_group_every", turns[i], batch, records, &every, err));
+        session->thaw_warmup =
+            every / 10 > session->thaw_warmup ? every / 10 : session->thaw_warmup;
+    }
+out:
+    return rc;
+}
+
+// Zeroes a range of an arena and gives its whole pages back to the system.
+static void give_back(th_real *array, int64_t first, int64_t count)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    char     *start = (char *)(array + first), *stop = (char *)(array + first + count);
+    char     *begin = (char *)(((uintptr_t)start + page - 1) / page * page);
+    char     *end = (char *)((uintptr_t)stop / page * page);
+
+    // A page of anonymous memory that was given back is zero when next touched. Where the system
+    // refuses, and for what shares its pages with other rows, zeroes are written.
+    if (begin >= end || madvise(begin, (size_t)(end - begin), MADV_DONTNEED) != 0)
+        begin = end = stop;
+    memset(start, 0, (size_t)(begin - start));
+    memset(end, 0, (size_t)(stop - end));
+}
+
+// Does a frozen row keep its moments? `keep` and `drop` say; auto keeps what a later stage trains.
+static bool keeps_moments(const th_session *session, int row)
+{
+    const char *moments = stage_of(session)->own.moments;
+
+    if (strcmp(moments, "auto") != 0)
+        return strcmp(moments, "keep") == 0;
+    return th_schedule_trains_later(session->in->schedule, (int)session->state.stage,
+                                    &session->parameters, row);
+}
+
+static void release_frozen(th_session *session)
+{
+    th_parameters *p = &session->parameters;
+
+    for (int i = 0; i < p->row_count; i++) {
+        const th_parameter *row = &p->rows[i];
+        if (row->trainable)
+            continue;
+        give_back(p->gradient, row->offset, row->count);
+        if (p->step[i] > 0 && keeps_moments(session, i))
+            continue;
+        give_back(p->exp_avg, row->offset, row->count);
+        give_back(p->exp_avg_sq, row->offset, row->count);
+        p->step[i] = 0;
+    }
+}
+
+// Sets which rows train; *out_changed: it is another set than before.
+static th_code set_trainable(th_session *session, bool *out_changed, th_err *err)
+{
+    th_parameters *p = &session->parameters;
+    th_code        rc = TH_OK;
+
+    TH_TRY(th_stage_rows(stage_of(session), p, session->records, session->before,
+                         session->state.stage_step, session->trains, session->thawed, err));
+    *out_changed = false;
+    for (int i = 0; i < p->group_count; i++)
+        p->groups[i].trainable = false;
+    for (int i = 0; i < p->row_count; i++) {
+        *out_changed |= p->rows[i].trainable != session->trains[i];
+        p->rows[i].trainable = session->trains[i];
+        p->groups[p->rows[i].group].trainable |= session->trains[i];
+    }
+out:
+    return rc;
+}
+
+// What the budget leaves for activations: weights and their snapshot are all there; gradients,
+// moments and the moments' snapshot are of what trains, or has moments to keep.
+static th_code activation_budget(const th_session *session, size_t *out, th_err *err)
+{
+    const th_train_options *o = session->options;
+    const th_parameters    *p = &session->parameters;
+    size_t  weights = 0, gradients = 0, moments = 0, budget = (size_t)o->memory_budget.count;
+    size_t  features = th_step_feature_bytes(session->world, o->batch, o->captions, p->model.embed);
+    th_code rc = TH_OK;
+
+    for (int i = 0; i < p->row_count; i++) {
+        size_t bytes = (size_t)p->rows[i].count * sizeof(th_real);
+        weights += 2 * bytes;
+        gradients += p->rows[i].trainable ? bytes : 0;
+        moments += p->rows[i].trainable || p->step[i] > 0 ? 4 * bytes : 0;
+    }
+    size_t fixed = weights + gradients + moments + features;
+    TH_CHECK(
+        budget > fixed, TH_EUSAGE, "raise memory_budget, or train less at a time",
+        "memory_budget is %.1f MiB, and stage \"%s\" needs %.1f MiB beside activations: weights "
+        "%.1f, gradients %.1f, moments %.1f, features %.1f",
+        (double)budget / 1048576, stage_of(session)->own.name, (double)fixed / 1048576,
+        (double)weights / 1048576, (double)gradients / 1048576, (double)moments / 1048576,
+        (double)features / 1048576);
+    *out = budget - fixed;
+out:
+    return rc;
+}
+
+static th_code open_step(th_session *session, th_err *err)
+{
+    const th_train_options *o = session->options;
+    const th_pack_info     *info = th_pack_describe(session->train);
+    th_step_options         options = { .world = session->world,
+                                        .parameters = &session->parameters,
+                                        .batch = o->batch,
+                                        .captions = o->captions,
+                                        .micro_batch = o->micro_batch,
+                                        .activations = &session->activations };
+    th_code                 rc = TH_OK;
+
+    th_step_close(session->step);
+    session->step = NULL;
+    th_arena_rewind(&session->activations, 0);
+    th_arena_trim(&session->activations);
+    TH_TRY(activation_budget(session, &options.activation_bytes, err));
+    memcpy(options.mean, info->mean, sizeof options.mean);
+    memcpy(options.deviation, info->deviation, sizeof options.deviation);
+    TH_TRY(th_step_open(&options, &session->step, err));
+out:
+    return rc;
+}
+
+static th_code open_loader(th_session *session, th_err *err)
+{
+    const th_train_options *o = session->options;
+    th_loader_options       options = {
+              .pack = session->train,
+              .order = { .seed = (uint64_t)o->seed,
+                         .records = session->records,
+                         .shuffled = strcmp(o->order, "shuffled") == 0 },
+              .position = session->state.samples_seen,
+              .batch = o->batch,
+              .rank = session->world->rank,
+              .world_size = session->world->size,
+              .captions = o->captions,
+              .size = session->parameters.model.image.size,
+              .random_crop = strcmp(o->augment, "crop") == 0,
+              .crop_scale = { o->crop_scale.first, o->crop_scale.second },
+              .context = session->parameters.model.text.context,
+              .threads = (int)o->loader_threads,
+              .ahead = (int)o->loader_ahead,
+              .bad_share = o->bad_share,
+    };
+
+    th_loader_close(session->loader);
+    session->loader = NULL;
+    return th_loader_open(&options, &session->loader, err);
+}
+
+// What depends on the set of rows that train: memory, buckets, snapshot.
+static th_code open_trainable(th_session *session, th_err *err)
+{
+    th_code rc = TH_OK;
+
+    release_frozen(session);
+    TH_TRY(open_step(session, err));
+    if (session->world->rank == 0) {
+        free(session->saved);
+        session->saved = NULL;
+        TH_TRY(th_state_describe(&session->parameters, &session->saved, err));
+    }
+out:
+    return rc;
+}
+
+static th_code enter_local(th_session *session, th_err *err)
+{
+    bool    changed;
+    th_code rc = TH_OK;
+
+    session->options = &stage_of(session)->options;
+    TH_TRY(th_trigger_init(stage_of(session), &session->parameters, session->records,
+                           &session->trigger, err));
+    TH_TRY(th_stage_state_read(session->state.trigger, session->before,
+                               session->parameters.row_count, &session->trigger, err));
+    TH_TRY(lay_out_rates(session, err));
+    TH_TRY(lay_out_thaw_warmup(session, err));
+    TH_TRY(set_trainable(session, &changed, err));
+    TH_TRY(open_trainable(session, err));
+    TH_TRY(open_loader(session, err));
+out:
+    return rc;
+}
+
+th_code th_staging_enter(th_session *session, th_err *err)
+{
+    return th_agree(session->world, enter_local(session, err), err);
+}
+
+bool th_staging_ends(const th_session *session)
+{
+    return th_trigger_ended(&session->trigger, session->state.stage_step);
+}
+
+double th_staging_rates(th_session *session)
+{
+    bool    over_run = strcmp(stage_of(session)->own.rate_over, "run") == 0;
+    int64_t step = session->state.stage_step;
+    double  rate = th_rate_at(&session->rate, over_run ? session->state.step : step);
+
+    for (int i = 0; i < session->parameters.row_count; i++) {
+        int64_t since = step - session->thawed[i];
+        session->row_rate[i] = rate * session->factor[i];
+        if (session->thawed[i] > 0 && since < session->thaw_warmup)
+            session->row_rate[i] *= (double)(since + 1) / (double)session->thaw_warmup;
+    }
+    return rate;
+}
+
+th_code th_staging_remember(th_session *session, th_err *err)
+{
+    return th_stage_state_print(session->before, session->parameters.row_count, &session->trigger,
+                                session->state.trigger, sizeof session->state.trigger, err);
+}
+
+// An event's line in metrics.jsonl, on rank 0, and in the log.
+static th_code tell(th_session *session, const char *event, const char *group, th_err *err)
+{
+    const th_parameters *p = &session->parameters;
+    int64_t              image = 0, text = 0;
+    th_code              rc = TH_OK;
+
+    for (int i = 0; i < p->row_count; i++) {
+        int64_t count = p->rows[i].trainable ? p->rows[i].count : 0;
+        image += p->rows[i].tower == TH_IMAGE ? count : 0;
+        text += p->rows[i].tower == TH_TEXT_TOWER ? count : 0;
+    }
+    if (session->metrics) {
+        rc = th_metrics_event(session->metrics, session->state.step, event,
+                              stage_of(session)->own.name, group, image, text, err);
+        th_info("step %lld: stage \"%s\": %s%s%s, %lld image and %lld text parameters train",
+                (long long)session->state.step, stage_of(session)->own.name, event,
+                group ? " " : "", group ? group : "", (long long)image, (long long)text);
+    }
+    return th_agree(session->world, rc, err);
+}
+
+th_code th_staging_begin(th_session *session, th_err *err)
+{
+    return tell(session, "begins", NULL, err);
+}
+
+// Groups whose turn has come by now.
+static th_code thaw(th_session *session, th_err *err)
+{
+    th_parameters *p = &session->parameters;
+    bool           changed = false;
+    th_code        rc = TH_OK;
+
+    TH_TRY(th_agree(session->world, set_trainable(session, &changed, err), err));
+    if (!changed)
+        goto out;
+    TH_TRY(th_agree(session->world, open_trainable(session, err), err));
+    for (int g = p->group_count - 1; g >= 0; g--)
+        if (session->thawed[p->groups[g].first_row] == session->state.stage_step &&
+            p->groups[g].trainable)
+            TH_TRY(tell(session, "thaws", p->groups[g].name, err));
+out:
+    return rc;
+}
+
+th_code th_staging_follow(th_session *session, bool *out_done, th_err *err)
+{
+    int     last = session->in->schedule->stage_count - 1;
+    th_code rc = TH_OK;
+
+    *out_done = false;
+    if (!th_staging_ends(session)) {
+        TH_TRY(thaw(session, err));
+        goto out;
+    }
+    *out_done = session->state.stage == last;
+    if (*out_done)
+        goto out;
+    // The set at this stage's end is where the next one starts from.
+    memcpy(session->before, session->trains,
+           (size_t)session->parameters.row_count * sizeof *session->before);
+    session->state.stage++;
+    session->state.stage_step = 0;
+    session->state.trigger[0] = '\0';
+    TH_TRY(th_staging_enter(session, err));
+    TH_TRY(tell(session, "begins", NULL, err));
+out:
+    return rc;
+}
