@@ -8,10 +8,10 @@
 #include "comm/agree.h"
 #include "comm/library.h"
 #include "dataloader/pack.h"
-#include "launch/config.h"
 #include "launch/launcher.h"
 #include "launch/machine.h"
 #include "launch/run_directory.h"
+#include "launch/run_file.h"
 #include "launch/verb.h"
 #include "launch/verbs/train.h"
 #include "trainer/nn/gemm.h"
@@ -248,15 +248,16 @@ static void look_at_hdf5(doctor *this)
 static bool look_at_run(doctor *this, const th_command_line *line, th_train_options *options,
                         th_arena *pool, uint64_t *out_bytes)
 {
-    th_option_set   set = { th_train_table, th_train_table_count, options };
+    th_schedule     schedule = { 0 };
     th_pack        *pack = NULL;
     th_model_config model;
     th_parameters   parameters = { 0 };
     th_err          err = { 0 };
     th_code         rc = TH_OK, loaded;
 
-    loaded = th_config_load(line->words[0], true, line, &set, 1, pool, &err);
+    loaded = th_run_file_load(line->words[0], true, line, pool, &schedule, &err);
     TH_TRY(loaded);
+    *options = schedule.options;
     TH_TRY(th_pack_open(options->train, &pack, &err));
     TH_TRY(th_train_model(options, th_pack_describe(pack)->vocabulary, &model, &err));
     TH_TRY(th_parameters_open(&model, &parameters, &err)); // reserves, touches nothing
