@@ -6,24 +6,14 @@
 #include "trainer/nn/units.h"
 #include <string.h>
 
-// A thread's chunk of c_fc's output should stay in the second-level cache while the activation and
-// c_proj go over it; but the weights are packed anew for each chunk, which 384 rows make cheap.
-#define CHUNK_ROWS 384
-
 int64_t th_block_unit(int64_t width)
 {
     return th_unit_rows(width * width);
 }
 
-int64_t th_block_chunk(int64_t width)
-{
-    (void)width;
-    return CHUNK_ROWS;
-}
-
 int64_t th_block_scratch_each(int64_t width, int64_t heads, int64_t longest)
 {
-    int64_t rows = th_chunk_most(th_block_unit(width), th_block_chunk(width));
+    int64_t rows = th_chunk_most(th_block_unit(width), TH_BLOCK_CHUNK);
     int64_t attention = th_attention_scratch(longest, width / heads);
 
     return rows * 5 * width > attention ? rows * 5 * width : attention;
@@ -56,7 +46,7 @@ static void project_in(const th_block *block, const th_real *x, int64_t rows, in
     const th_real *bias = th_block_weight(block, TH_IN_BIAS) + first_out;
     th_chunk       c;
 
-    for (th_walk walk = th_walk_share(rows, th_block_unit(W), th_block_chunk(W));
+    for (th_walk walk = th_walk_share(rows, th_block_unit(W), TH_BLOCK_CHUNK);
          th_walk_next(&walk, &c);) {
         th_layernorm(x + c.first * W, c.count, W, th_block_weight(block, TH_LN1_WEIGHT),
                      th_block_weight(block, TH_LN1_BIAS), mine, mean ? mean + c.first : NULL,
@@ -80,7 +70,7 @@ static void gather_pooled(const th_block *block, const th_sequences *sequences, 
 static void finish(const th_block *block, int64_t rows, const th_real *x, const th_block_tape *tape,
                    bool kept, th_real *mine, th_real *out)
 {
-    int64_t  W = block->width, unit = th_block_unit(W), near = th_block_chunk(W);
+    int64_t  W = block->width, unit = th_block_unit(W), near = TH_BLOCK_CHUNK;
     th_real *n = mine, *g = mine + th_chunk_most(unit, near) * W;
     th_chunk c;
 

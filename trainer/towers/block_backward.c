@@ -49,7 +49,7 @@ static void mlp_rows(const th_block *block, int64_t rows, const th_block_tape *t
     th_activation kind = block->parameters->model.activation;
     th_chunk      c;
 
-    for (th_walk walk = th_walk_share(rows, unit, th_block_chunk(W)); th_walk_next(&walk, &c);) {
+    for (th_walk walk = th_walk_share(rows, unit, TH_BLOCK_CHUNK); th_walk_next(&walk, &c);) {
         int64_t at = c.first * W;
 
         th_linear_backward_input(dy + at, c.count, 4 * W, W, th_block_weight(block, TH_PROJ_WEIGHT),
@@ -123,8 +123,7 @@ static void in_proj_rows(const th_block *block, const in_proj_run *run, bool nee
     const th_real *weight = th_block_weight(block, TH_IN_WEIGHT) + run->first_out * W;
     th_chunk       c;
 
-    for (th_walk walk = th_walk_share(run->rows, unit, th_block_chunk(W));
-         th_walk_next(&walk, &c);) {
+    for (th_walk walk = th_walk_share(run->rows, unit, TH_BLOCK_CHUNK); th_walk_next(&walk, &c);) {
         for (int64_t i = c.unit; i < c.unit + c.units; i++) {
             th_rows  r = th_unit_run(run->rows, unit, i, 1);
             th_real *sum = sums_of(block, TH_IN_BIAS, run->sum_bias, i, run->out);

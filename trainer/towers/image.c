@@ -65,7 +65,7 @@ static void embed_forward(const th_pass *pass, const th_tape *tape, bool keep,
                           th_real *x)
 {
     int64_t W = pass->width, n = pass->sequences.n, K = pass->patch_pixels;
-    int64_t P = pass->sequences.longest - 1, unit = th_unit_rows(W * K), near = th_block_chunk(W);
+    int64_t P = pass->sequences.longest - 1, unit = th_unit_rows(W * K), near = TH_BLOCK_CHUNK;
 
 #pragma omp parallel
     {

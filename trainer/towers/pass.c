@@ -138,7 +138,7 @@ static th_scratch carve_threads(th_carver *carver, const th_pass *pass)
 {
     int64_t each = th_block_scratch_each(pass->width, pass->heads, pass->sequences.longest);
     int64_t patch = pass->patches ? th_chunk_most(th_unit_rows(pass->width * pass->patch_pixels),
-                                                  th_block_chunk(pass->width)) *
+                                                  TH_BLOCK_CHUNK) *
                                         (pass->patch_pixels + pass->width)
                                   : 0;
 
@@ -155,9 +155,12 @@ th_forward_scratch th_carve_forward(th_carver *carver, const th_pass *pass, bool
     if (!keep || pass->lowest > 1) {
         // One set of buffers for the full blocks, and what the last one needs otherwise.
         scratch.x = th_carve_reals(carver, pass->sequences.tokens * W);
-        carve_attention(carver, pass, true, true, &scratch.block);
+        carve_attention(carver, pass, true, false, &scratch.block);
+        carve_attention(carver, pass, false, true, &scratch.block);
+    } else {
+        // Of a kept block only what out_proj reads may be missing, when that is frozen.
+        scratch.block.attended = th_carve_reals(carver, pass->sequences.tokens * W);
     }
-    carve_attention(carver, pass, false, true, &scratch.block);
     scratch.top = th_carve_reals(carver, n * W);
     scratch.top_n = th_carve_reals(carver, n * W);
     scratch.threads = carve_threads(carver, pass);

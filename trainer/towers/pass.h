@@ -73,10 +73,10 @@ typedef struct {
 
 th_backward_scratch th_carve_backward(th_carver *carver, const th_pass *pass);
 
-/* Blocks, final norm and projection over x [T, W], the input of block 0 (of `first_input` of the
- * tape when it is kept). features [n, embed]. */
+/* Where the input of block 0 goes: the tape, or scratch when it is not kept. */
 th_real *th_first_input(const th_pass *pass, th_tape *tape, bool keep,
                         const th_forward_scratch *scratch);
+/* Blocks, final norm and projection over x [T, W], that input. features [n, embed]. */
 void th_stack_forward(const th_pass *pass, th_tape *tape, bool keep, th_forward_scratch *scratch,
                       th_real *x, th_real *features);
 
