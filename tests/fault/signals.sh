@@ -3,7 +3,7 @@
 # with code 85, and the same command goes on with nothing lost. Ranks that differ are refused.
 . "$(dirname "$0")/common.bash" "$1"
 
-arguments="train run.yaml checkpoint.every=never for=150steps"
+arguments="train run.yaml checkpoint.every=never for=100steps"
 expect 0 ranks 2 $arguments run_dir=runs/alone
 
 steps_of() { { cat "$1/metrics.jsonl" 2>/dev/null || true; } | grep -c train/loss || true; }
