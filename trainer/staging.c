@@ -21,26 +21,6 @@ static th_rate_shape shape_of(const char *name)
                                          : TH_RATE_CONSTANT;
 }
 
-// Steps of the whole run, 0 when a stage has no known end.
-static th_code count_steps(const th_session *session, int64_t *out, th_err *err)
-{
-    const th_schedule *schedule = session->in->schedule;
-    int64_t            steps, sum = 0;
-    th_code            rc = TH_OK;
-
-    *out = 0;
-    for (int i = 0; i < schedule->stage_count; i++) {
-        TH_TRY(th_stage_steps(&schedule->stages[i], &session->parameters, session->records, &steps,
-                              err));
-        if (steps == 0)
-            return TH_OK;
-        sum += steps;
-    }
-    *out = sum;
-out:
-    return rc;
-}
-
 static th_code lay_out_rates(th_session *session, th_err *err)
 {
     const th_stage         *stage = stage_of(session);
@@ -50,7 +30,8 @@ static th_code lay_out_rates(th_session *session, th_err *err)
 
     session->rate =
         (th_rate){ .peak = o->lr, .floor = o->lr_floor, .shape = shape_of(o->lr_shape) };
-    TH_TRY(count_steps(session, &session->total_steps, err));
+    TH_TRY(th_schedule_steps(session->in->schedule, &session->parameters, session->records,
+                             &session->total_steps, err));
     TH_TRY(th_span_steps("lr.warmup", o->warmup, o->batch, session->records, &session->rate.warmup,
                          err));
     session->rate.total = over_run ? session->total_steps : session->trigger.most;
@@ -263,14 +244,18 @@ out:
 
 static th_code enter_local(th_session *session, th_err *err)
 {
-    bool    changed;
-    th_code rc = TH_OK;
+    const th_stage      *stage = stage_of(session);
+    const th_parameters *p = &session->parameters;
+    int64_t              steps;
+    bool                 changed;
+    th_code              rc = TH_OK;
 
-    session->options = &stage_of(session)->options;
-    TH_TRY(th_trigger_init(stage_of(session), &session->parameters, session->records,
-                           &session->trigger, err));
-    TH_TRY(th_stage_state_read(session->state.trigger, session->before,
-                               session->parameters.row_count, &session->trigger, err));
+    session->options = &stage->options;
+    session->trigger = (th_trigger){ 0 };
+    TH_TRY(th_stage_state_read(session->state.trigger, session->before, p->row_count,
+                               &session->trigger, err));
+    TH_TRY(th_stage_steps(stage, p, session->records, session->before, &steps, err));
+    TH_TRY(th_trigger_limits(stage, session->records, steps, &session->trigger, err));
     TH_TRY(lay_out_rates(session, err));
     TH_TRY(lay_out_thaw_warmup(session, err));
     TH_TRY(set_trainable(session, &changed, err));
@@ -338,6 +323,15 @@ th_code th_staging_begin(th_session *session, th_err *err)
     return tell(session, "begins", NULL, err);
 }
 
+// Has a row of this group begun to train at this very step?
+static bool thaws_now(const th_session *session, const th_group *group)
+{
+    for (int i = group->first_row; i < group->first_row + group->row_count; i++)
+        if (session->trains[i] && session->thawed[i] == session->state.stage_step)
+            return true;
+    return false;
+}
+
 // Groups whose turn has come by now.
 static th_code thaw(th_session *session, th_err *err)
 {
@@ -350,8 +344,7 @@ static th_code thaw(th_session *session, th_err *err)
         goto out;
     TH_TRY(th_agree(session->world, open_trainable(session, err), err));
     for (int g = p->group_count - 1; g >= 0; g--)
-        if (session->thawed[p->groups[g].first_row] == session->state.stage_step &&
-            p->groups[g].trainable)
+        if (thaws_now(session, &p->groups[g]))
             TH_TRY(tell(session, "thaws", p->groups[g].name, err));
 out:
     return rc;

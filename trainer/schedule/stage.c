@@ -41,30 +41,43 @@ bool th_stage_selects(const char *list, const th_parameters *parameters, int row
     return false;
 }
 
-// Every pattern of a list must select something: one that does not is a misspelling.
+// Every pattern of a list must select something: one that does not is a misspelling. So is what
+// stands behind the last one that could be read.
 static th_code check_list(const char *what, const char *list, const th_parameters *parameters,
                           th_err *err)
 {
-    char    pattern[PATTERN_BYTES];
-    th_code rc = TH_OK;
+    const char *fix = "write a tower, a group such as image.top(2), or a glob on names: *.ln_1.*";
+    char        pattern[PATTERN_BYTES];
+    const char *at = first_pattern(list), *rest = at;
+    th_code     rc = TH_OK;
 
-    for (const char *at = first_pattern(list); (at = next_pattern(at, pattern));) {
+    while ((at = next_pattern(rest, pattern))) {
         int selected = 0;
         for (int i = 0; i < parameters->row_count; i++)
             selected += th_parameters_match(parameters, i, pattern);
-        TH_CHECK(selected > 0, TH_EUSAGE,
-                 "write a tower, a group such as image.top(2), or a glob on names: *.ln_1.*",
-                 "pattern \"%s\" of %s selects no parameter", pattern, what);
+        TH_CHECK(selected > 0, TH_EUSAGE, fix, "pattern \"%s\" of %s selects no parameter", pattern,
+                 what);
+        rest = at;
     }
+    rest += strspn(rest, " ");
+    TH_CHECK(strcmp(rest, list[0] == '[' ? "]" : "") == 0, TH_EUSAGE, fix,
+             "cannot read \"%.60s\" of %s as a pattern of less than %d bytes", rest, what,
+             PATTERN_BYTES);
 out:
     return rc;
 }
 
-static void select_rows(const char *list, const th_parameters *parameters, bool value, bool *trains)
+// Does a row train at the stage's start, before any group has thawed?
+static bool starts(const th_stage *stage, const th_parameters *parameters, const bool *before,
+                   int row)
 {
-    for (int i = 0; list && i < parameters->row_count; i++)
-        if (th_stage_selects(list, parameters, i))
-            trains[i] = value;
+    const th_stage_options *own = &stage->own;
+
+    if (own->freeze && th_stage_selects(own->freeze, parameters, row))
+        return false;
+    if (own->unfreeze && th_stage_selects(own->unfreeze, parameters, row))
+        return true;
+    return own->train ? th_stage_selects(own->train, parameters, row) : before[row];
 }
 
 static int64_t layers_of(const th_parameters *parameters, th_tower tower)
@@ -136,11 +149,9 @@ th_code th_stage_rows(const th_stage *stage, const th_parameters *parameters, in
     if (own->unfreeze)
         TH_TRY(check_list("unfreeze", own->unfreeze, parameters, err));
     for (int i = 0; i < parameters->row_count; i++) {
-        trains[i] = own->train ? th_stage_selects(own->train, parameters, i) : before[i];
+        trains[i] = starts(stage, parameters, before, i);
         thawed[i] = 0;
     }
-    select_rows(own->unfreeze, parameters, true, trains);
-    select_rows(own->freeze, parameters, false, trains);
     TH_TRY(thaw(stage, parameters, TH_IMAGE, records, step, trains, thawed, err));
     TH_TRY(thaw(stage, parameters, TH_TEXT_TOWER, records, step, trains, thawed, err));
     for (int i = 0; i < parameters->row_count; i++)
@@ -150,27 +161,56 @@ out:
     return rc == TH_OK ? TH_OK : th_during(err, "laying out stage \"%s\"", own->name);
 }
 
+// Groups of a tower that are frozen at the stage's start.
+static int frozen_groups(const th_stage *stage, const th_parameters *parameters, const bool *before,
+                         th_tower tower)
+{
+    int count = 0;
+
+    for (int g = 0; g < parameters->group_count; g++) {
+        const th_group *group = &parameters->groups[g];
+        int             row = group->first_row, end = row + group->row_count;
+        while (group->tower == tower && row < end && starts(stage, parameters, before, row))
+            row++;
+        count += group->tower == tower && row < end;
+    }
+    return count;
+}
+
+// Steps until the last frozen group has had its turn.
+static th_code thaw_steps(const th_stage *stage, const th_parameters *parameters, int64_t records,
+                          const bool *before, th_tower tower, int64_t *out, th_err *err)
+{
+    th_span every = thaw_of(stage, tower).every;
+    int64_t turn = 0;
+    th_code rc = TH_OK;
+
+    if (every.amount > 0)
+        TH_TRY(th_span_steps("unfreeze.one_group_every", every, stage->options.batch, records,
+                             &turn, err));
+    *out = turn * frozen_groups(stage, parameters, before, tower);
+out:
+    return rc;
+}
+
 th_code th_stage_steps(const th_stage *stage, const th_parameters *parameters, int64_t records,
-                       int64_t *out, th_err *err)
+                       const bool *before, int64_t *out, th_err *err)
 {
     const th_stage_options *own = &stage->own;
-    int64_t                 batch = stage->options.batch, most = 0, steps;
+    int64_t                 batch = stage->options.batch, most = 0, image, text;
     th_code                 rc = TH_OK;
 
     if (stage->options.length.unit != TH_NEVER)
         TH_TRY(th_span_steps("for", stage->options.length, batch, records, &most, err));
     if (own->max.unit != TH_NEVER) {
+        int64_t steps;
         TH_TRY(th_span_steps("until.max", own->max, batch, records, &steps, err));
         most = most > 0 && most < steps ? most : steps;
     }
-    for (int t = 0; t < 2 && most == 0 && !own->plateau && !own->metric; t++) {
-        th_tower tower = t == 0 ? TH_IMAGE : TH_TEXT_TOWER;
-        th_thaw  how = thaw_of(stage, tower);
-        if (how.every.amount == 0)
-            continue;
-        TH_TRY(th_span_steps("unfreeze.one_group_every", how.every, batch, records, &steps, err));
-        steps *= layers_of(parameters, tower) + 2;
-        most = most > steps ? most : steps;
+    if (most == 0 && !own->plateau && !own->metric) {
+        TH_TRY(thaw_steps(stage, parameters, records, before, TH_IMAGE, &image, err));
+        TH_TRY(thaw_steps(stage, parameters, records, before, TH_TEXT_TOWER, &text, err));
+        most = image > text ? image : text;
     }
     *out = most;
 out:

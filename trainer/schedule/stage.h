@@ -53,17 +53,25 @@ typedef struct {
 void th_schedule_single(th_schedule *schedule, th_stage *room);
 
 /* Checks what can be told from the stages alone and the table: names, patterns that select nothing,
- * a stage that trains nothing, one that has no end or is never reached, contradictions. Errors:
- * TH_EUSAGE naming the stage. Local. */
+ * a stage that trains nothing, one that has no end (so that those behind it are never reached),
+ * contradictions. Errors: TH_EUSAGE naming the stage. Local. */
 TH_MUST_CHECK th_code th_schedule_check(const th_schedule   *schedule,
                                         const th_parameters *parameters, int64_t records,
                                         th_err *err);
 
+/* Steps of the whole run at the latest; 0 when only a trigger ends one of its stages. Errors:
+ * TH_EUSAGE. Local. */
+TH_MUST_CHECK th_code th_schedule_steps(const th_schedule   *schedule,
+                                        const th_parameters *parameters, int64_t records,
+                                        int64_t *out, th_err *err);
+
 /* Steps after which a stage ends at the latest, 0 when only its trigger ends it: the smaller of
- * `for` and `until.max`; of gradual unfreezing without either, when the last group has had its
- * time. Errors: TH_EUSAGE. Local. */
+ * `for` and `until.max`; of gradual unfreezing without either and without a trigger, the groups
+ * that are frozen at its start times `one_group_every`, so that each has its turn. `before` as of
+ * th_stage_rows. Errors: TH_EUSAGE. Local. */
 TH_MUST_CHECK th_code th_stage_steps(const th_stage *stage, const th_parameters *parameters,
-                                     int64_t records, int64_t *out, th_err *err);
+                                     int64_t records, const bool *before, int64_t *out,
+                                     th_err *err);
 
 /* Does a pattern list, "[text, heads]" or one pattern, select a row? Local. */
 bool th_stage_selects(const char *list, const th_parameters *parameters, int row);
@@ -72,7 +80,8 @@ bool th_stage_selects(const char *list, const th_parameters *parameters, int row
  *   before   [row_count] the set at the end of the stage before (all false before the first)
  *   trains   [row_count] the set now
  *   thawed   [row_count] the step of this stage at which a row began to train; 0 for those of the
- * start Errors: TH_EUSAGE: a pattern selects nothing; nothing trains. Local. */
+ *            start
+ * Errors: TH_EUSAGE: a pattern selects nothing; nothing trains. Local. */
 TH_MUST_CHECK th_code th_stage_rows(const th_stage *stage, const th_parameters *parameters,
                                     int64_t records, const bool *before, int64_t step, bool *trains,
                                     int64_t *thawed, th_err *err);
@@ -80,8 +89,8 @@ TH_MUST_CHECK th_code th_stage_rows(const th_stage *stage, const th_parameters *
 /* factor[row_count]: layer_decay ^ (groups between the row's and the top of its tower). Local. */
 void th_stage_layer_decay(const th_stage *stage, const th_parameters *parameters, double *factor);
 
-/* Will a later stage than i train this row, however its triggers fall? What decides about moments.
- * Local. */
+/* May a stage after i train this row, or stage i itself thaw it in its turn? What decides about
+ * moments. Local. */
 bool th_schedule_trains_later(const th_schedule *schedule, int i, const th_parameters *parameters,
                               int row);
 

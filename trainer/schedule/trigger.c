@@ -3,31 +3,51 @@
 #include <math.h>
 #include <string.h>
 
-th_code th_trigger_init(const th_stage *stage, const th_parameters *parameters, int64_t records,
-                        th_trigger *out, th_err *err)
+th_code th_trigger_limits(const th_stage *stage, int64_t records, int64_t steps, th_trigger *out,
+                          th_err *err)
 {
     const th_stage_options *own = &stage->own;
-    th_trigger              trigger = { .plateau = own->plateau,
-                                        .metric = own->metric,
-                                        .below = own->below,
-                                        .above = own->above,
-                                        .min_delta = own->min_delta,
-                                        .patience = own->patience };
+    int64_t                 least = 0;
     th_code                 rc = TH_OK;
 
-    TH_TRY(th_stage_steps(stage, parameters, records, &trigger.most, err));
     if (own->min.amount > 0)
-        TH_TRY(th_span_steps("until.min", own->min, stage->options.batch, records, &trigger.least,
-                             err));
-    *out = trigger;
+        TH_TRY(th_span_steps("until.min", own->min, stage->options.batch, records, &least, err));
+    out->least = least;
+    out->most = steps;
+    out->plateau = own->plateau;
+    out->metric = own->metric;
+    out->below = own->below;
+    out->above = own->above;
+    out->min_delta = own->min_delta;
+    out->patience = own->patience;
 out:
     return rc;
 }
 
-// Of losses and ranks the smaller is the better, of recalls and all else the larger.
+bool th_trigger_knows(const char *metric)
+{
+    static const char *const names[] = { "train/loss",
+                                         "train/grad_norm",
+                                         "val/loss",
+                                         "val/text_to_image_R@1",
+                                         "val/text_to_image_R@5",
+                                         "val/text_to_image_R@10",
+                                         "val/text_to_image_median_rank",
+                                         "val/image_to_text_R@1",
+                                         "val/image_to_text_R@5",
+                                         "val/image_to_text_R@10",
+                                         "val/image_to_text_median_rank" };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], metric) == 0)
+            return true;
+    return false;
+}
+
+// Of losses, ranks and norms the smaller is the better, of recalls the larger.
 static bool smaller_is_better(const char *metric)
 {
-    return strstr(metric, "loss") || strstr(metric, "rank");
+    return strstr(metric, "loss") || strstr(metric, "rank") || strstr(metric, "norm");
 }
 
 static void see_plateau(th_trigger *trigger, double value)
@@ -50,7 +70,8 @@ void th_trigger_see(th_trigger *trigger, const char *metric, double value)
 {
     if (trigger->plateau && strcmp(trigger->plateau, metric) == 0)
         see_plateau(trigger, value);
-    if (trigger->metric && strcmp(trigger->metric, metric) == 0 &&
+    // The loss of a step that was skipped may be infinite: that is over no threshold.
+    if (trigger->metric && strcmp(trigger->metric, metric) == 0 && isfinite(value) &&
         (value < trigger->below || value > trigger->above))
         trigger->fell = true;
 }

@@ -14,17 +14,22 @@ typedef struct {
     double      below, above, min_delta;
     int64_t     patience;
     /* state */
-    double  best;  // of the plateau's metric; smaller is better for losses and ranks, else larger
+    double  best;  // of the plateau's metric; smaller is better, but of recalls
     bool    seen;  // best is set
     int64_t since; // values since the best one
     bool    fell;  // the condition has held
 } th_trigger;
 
-/* Errors: TH_EUSAGE (th_stage_steps). Local. */
-TH_MUST_CHECK th_code th_trigger_init(const th_stage *stage, const th_parameters *parameters,
-                                      int64_t records, th_trigger *out, th_err *err);
+/* Lays out the limits of a stage of at most `steps` steps (th_stage_steps) and leaves the state.
+ * Errors: TH_EUSAGE (until.min is no span of steps). Local. */
+TH_MUST_CHECK th_code th_trigger_limits(const th_stage *stage, int64_t records, int64_t steps,
+                                        th_trigger *out, th_err *err);
 
-/* A metric has a new value. NaN never counts as better. Local. */
+/* Is this a metric that a trigger sees in the course of a run? Local. */
+bool th_trigger_knows(const char *metric);
+
+/* A metric has a new value. One that is not finite is never better and crosses no threshold. Local.
+ */
 void th_trigger_see(th_trigger *trigger, const char *metric, double value);
 
 /* Has the stage ended, when `step` of its steps are done? Local. */
