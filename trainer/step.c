@@ -33,7 +33,6 @@ struct th_step {
     int64_t         first, b; // this rank's rows of the global batch
     bool            trains[2];
 
-    th_arena activations;  // tapes and scratch of the passes, and the loss's tiles
     th_arena features;     // the arrays below
     th_real *image_all;    // [B, d]
     th_real *text_all;     // [B, K, d]
