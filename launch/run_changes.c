@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "checkpoint/generations.h"
 #include "launch/run_directory.h"
+#include "launch/run_file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -56,21 +57,36 @@ out:
     return rc;
 }
 
-static th_code compare(const judge *by, const char *stage, const th_option *rows, int count,
-                       bool per_run, const void *was_values, const void *is_values, bool happened,
-                       th_err *err)
+// One option of the run or of a stage (NULL: of the run).
+static th_code compare_row(const judge *by, const char *stage, const th_option *row,
+                           const void *was_values, const void *is_values, bool happened,
+                           th_err *err)
 {
-    char    was[512], is[512];
+    char   *was = NULL, *is = NULL, was_shown[512], is_shown[512];
     th_code rc = TH_OK;
 
-    for (int i = 0; i < count; i++) {
-        if (per_run ? rows[i].when != TH_PER_RUN : rows[i].when != TH_PER_STAGE)
-            continue;
-        th_option_print(&rows[i], was_values, was, sizeof was);
-        th_option_print(&rows[i], is_values, is, sizeof is);
-        if (strcmp(was, is) != 0)
-            TH_TRY(tell(by, stage, rows[i].name, was, is, happened, err));
-    }
+    TH_TRY(th_run_file_value(row, was_values, &was, err));
+    TH_TRY(th_run_file_value(row, is_values, &is, err));
+    if (strcmp(was, is) == 0)
+        goto out;
+    th_option_print(row, was_values, was_shown, sizeof was_shown);
+    th_option_print(row, is_values, is_shown, sizeof is_shown);
+    TH_TRY(tell(by, stage, row->name, was_shown, is_shown, happened, err));
+out:
+    free(was);
+    free(is);
+    return rc;
+}
+
+static th_code compare(const judge *by, const char *stage, const th_option *rows, int count,
+                       th_option_when when, const void *was_values, const void *is_values,
+                       bool happened, th_err *err)
+{
+    th_code rc = TH_OK;
+
+    for (int i = 0; i < count; i++)
+        if (rows[i].when == when)
+            TH_TRY(compare_row(by, stage, &rows[i], was_values, is_values, happened, err));
 out:
     return rc;
 }
@@ -91,9 +107,9 @@ static th_code compare_stages(const judge *by, const th_schedule *before, const 
             continue;
         }
         const char *name = staged ? is->own.name : NULL;
-        TH_TRY(compare(by, name, th_train_table, th_train_table_count, false,
+        TH_TRY(compare(by, name, th_train_table, th_train_table_count, TH_PER_STAGE,
                        &before->stages[i].options, &is->options, i <= newest, err));
-        TH_TRY(compare(by, name, th_stage_table, th_stage_table_count, false,
+        TH_TRY(compare(by, name, th_stage_table, th_stage_table_count, TH_PER_STAGE,
                        &before->stages[i].own, &is->own, i <= newest, err));
     }
     for (int i = now->stage_count; i < before->stage_count; i++)
@@ -113,7 +129,7 @@ th_code th_run_changes(const char *run_folder, const th_schedule *now, bool acce
 
     TH_TRY(th_arena_open(&pool, POOL_BYTES, err));
     TH_TRY(th_run_directory_schedule(run_folder, &before, &pool, err));
-    TH_TRY(compare(&by, NULL, th_train_table, th_train_table_count, true, &before.options,
+    TH_TRY(compare(&by, NULL, th_train_table, th_train_table_count, TH_PER_RUN, &before.options,
                    &now->options, true, err));
     TH_TRY(newest_stage(run_folder, &newest, err));
     TH_TRY(compare_stages(&by, &before, now, newest, err));

@@ -64,31 +64,58 @@ out:
     return rc;
 }
 
-// A stage's rows that are not what the run (or the default) has, on one line each.
-static void print_stage(const th_stage *stage, const th_stage *plain, FILE *to)
+th_code th_run_file_value(const th_option *row, const void *values, char **out, th_err *err)
+{
+    char   *text = NULL;
+    size_t  size;
+    FILE   *to = open_memstream(&text, &size);
+    th_code rc = TH_OK;
+
+    TH_CHECK(to, TH_EIO, "free some memory", "could not print option %s: %s", row->name,
+             strerror(errno));
+    th_option_print_flow(row, values, to);
+    TH_CHECK(fclose(to) == 0, TH_EIO, "free some memory", "could not print option %s: %s",
+             row->name, strerror(errno));
+    *out = text;
+    return TH_OK;
+out:
+    free(text);
+    return rc;
+}
+
+// One row of a stage, if it is not what the run (or the default) has.
+static th_code print_row(const th_option *row, const void *values, const void *plain, FILE *to,
+                         th_err *err)
+{
+    char   *is = NULL, *was = NULL;
+    th_code rc = TH_OK;
+
+    TH_TRY(th_run_file_value(row, values, &is, err));
+    TH_TRY(th_run_file_value(row, plain, &was, err));
+    int length = (int)strlen(row->name) - (row->kind == TH_MAP ? 2 : 0); // of "lr.*" it is "lr"
+    if (strcmp(is, was) != 0 && strcmp(row->name, "name") != 0)
+        (void)fprintf(to, "    %.*s: %s\n", length, row->name, is);
+out:
+    free(is);
+    free(was);
+    return rc;
+}
+
+static th_code print_stage(const th_stage *stage, const th_stage *plain, FILE *to, th_err *err)
 {
     th_option_set sets[2], bare[2];
-    char          is[512], was[512];
+    th_code       rc = TH_OK;
 
     stage_sets((th_stage *)stage, sets);
     stage_sets((th_stage *)plain, bare);
     (void)fputs("  - name: ", to);
-    for (int i = 0; i < th_stage_table_count; i++)
-        if (strcmp(th_stage_table[i].name, "name") == 0)
-            th_option_print_flow(&th_stage_table[i], &stage->own, to);
+    th_option_print_flow(th_option_find(&sets[1], 1, "name", NULL), &stage->own, to);
     (void)fputc('\n', to);
     for (int s = 0; s < 2; s++)
-        for (int i = 0; i < sets[s].count; i++) {
-            const th_option *row = &sets[s].rows[i];
-            th_option_print(row, sets[s].values, is, sizeof is);
-            th_option_print(row, bare[s].values, was, sizeof was);
-            if (strcmp(is, was) == 0 || strcmp(row->name, "name") == 0)
-                continue;
-            size_t length = strlen(row->name) - (row->kind == TH_MAP ? 2 : 0);
-            (void)fprintf(to, "    %.*s: ", (int)length, row->name);
-            th_option_print_flow(row, sets[s].values, to);
-            (void)fputc('\n', to);
-        }
+        for (int i = 0; i < sets[s].count; i++)
+            TH_TRY(print_row(&sets[s].rows[i], sets[s].values, bare[s].values, to, err));
+out:
+    return rc;
 }
 
 th_code th_run_file_text(const th_schedule *schedule, bool whole, char **out, th_err *err)
@@ -112,7 +139,7 @@ th_code th_run_file_text(const th_schedule *schedule, bool whole, char **out, th
     if (!schedule->single) {
         (void)fputs("stages:\n", to);
         for (int i = 0; i < schedule->stage_count; i++)
-            print_stage(&schedule->stages[i], &plain, to);
+            TH_TRY(print_stage(&schedule->stages[i], &plain, to, err));
     }
     int closed = fclose(to);
     to = NULL;

@@ -13,6 +13,10 @@ TH_MUST_CHECK th_code th_run_file_load(const char *path, bool environment,
                                        const th_command_line *line, th_arena *pool,
                                        th_schedule *out, th_err *err);
 
+/* An option's value on one line of YAML, of any length, free() it. Errors: TH_EIO. */
+TH_MUST_CHECK th_code th_run_file_value(const th_option *row, const void *values, char **out,
+                                        th_err *err);
+
 /* The resolved run file as text that th_run_file_load reads back to the same, free() it. `whole`:
  * with the options that may differ at each start. Errors: TH_EIO. */
 TH_MUST_CHECK th_code th_run_file_text(const th_schedule *schedule, bool whole, char **out,

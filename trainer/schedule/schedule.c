@@ -6,13 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+// The fallbacks of th_stage_table, so that a run that is given stages later has the same first one.
 void th_schedule_single(th_schedule *schedule, th_stage *room)
 {
     *room = (th_stage){ .options = schedule->options,
                         .own = { .name = "all",
                                  .train = "all",
+                                 .unfreeze_from = "top",
+                                 .image = { .from = "top" },
+                                 .text = { .from = "top" },
                                  .moments = "auto",
                                  .rate_over = "stage",
+                                 .patience = 3,
                                  .below = -1e300,
                                  .above = 1e300 } };
     schedule->stages = room;
