@@ -18,9 +18,9 @@ typedef struct {
     th_arena      pool;
     bool         *before, *trains;
     int64_t      *thawed;
-} fixture;
+} stage_case;
 
-static const th_model_config fixture_model = {
+static const th_model_config stage_model = {
     .image = { .size = 16, .patch = 8, .width = 32, .layers = 3, .heads = 2 },
     .text = { .context = 8, .vocabulary = 40, .width = 16, .layers = 2, .heads = 2 },
     .embed = 8,
@@ -28,10 +28,10 @@ static const th_model_config fixture_model = {
 
 static inline int set_up(void **state)
 {
-    fixture *f = calloc(1, sizeof *f);
-    th_err   err = { 0 };
+    stage_case *f = calloc(1, sizeof *f);
+    th_err      err = { 0 };
 
-    if (!f || th_parameters_open(&fixture_model, &f->table, &err) != TH_OK ||
+    if (!f || th_parameters_open(&stage_model, &f->table, &err) != TH_OK ||
         th_arena_open(&f->pool, 8 << 20, &err) != TH_OK)
         return -1;
     f->before = calloc((size_t)f->table.row_count, sizeof *f->before);
@@ -43,7 +43,7 @@ static inline int set_up(void **state)
 
 static inline int tear_down(void **state)
 {
-    fixture *f = *state;
+    stage_case *f = *state;
 
     th_parameters_close(&f->table);
     th_arena_close(&f->pool);
@@ -54,7 +54,7 @@ static inline int tear_down(void **state)
 
 /* "train=[text, heads]; for=10 steps" is a stage; all else is as by default, with a batch of 10, a
  * name of its own, and data.val set. */
-static inline th_stage stage_of(fixture *f, const char *text)
+static inline th_stage stage_of(stage_case *f, const char *text)
 {
     th_stage      stage = { 0 };
     th_option_set sets[] = { { th_train_table, th_train_table_count, &stage.options },
@@ -79,7 +79,7 @@ static inline th_stage stage_of(fixture *f, const char *text)
 }
 
 /* The set `step` steps into a stage that began with f->before, as letters in out. */
-static inline th_code letters(fixture *f, const th_stage *stage, int64_t step, char out[16],
+static inline th_code letters(stage_case *f, const th_stage *stage, int64_t step, char out[16],
                               th_err *err)
 {
     th_code rc =
@@ -98,7 +98,7 @@ static inline th_code letters(fixture *f, const th_stage *stage, int64_t step, c
     return rc;
 }
 
-static inline void assert_letters(fixture *f, const char *text, int64_t step, const char *want)
+static inline void assert_letters(stage_case *f, const char *text, int64_t step, const char *want)
 {
     th_stage stage = stage_of(f, text);
     th_err   err = { 0 };
@@ -110,7 +110,7 @@ static inline void assert_letters(fixture *f, const char *text, int64_t step, co
 }
 
 /* What trained before: the patterns of a list. */
-static inline void trained_before(fixture *f, const char *list)
+static inline void trained_before(stage_case *f, const char *list)
 {
     for (int i = 0; i < f->table.row_count; i++)
         f->before[i] = th_stage_selects(list, &f->table, i);

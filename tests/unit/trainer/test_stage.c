@@ -26,7 +26,7 @@ static void lists_replace_and_change_the_set(void **state)
         { "all", "train=all;freeze=text", "TTTTT ffff T" },
         { "image", "freeze=image.embed", "fTTTT ffff f" }, // re-freeze
     };
-    fixture *f = *state;
+    stage_case *f = *state;
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         trained_before(f, rows[i].before);
@@ -73,7 +73,7 @@ static void a_tower_thaws_group_by_group(void **state)
         // What the stage freezes thaws again in its turn.
         { "all", "freeze=image;unfreeze.image.one_group_every=5 steps", 5, "fffTT TTTT T" },
     };
-    fixture *f = *state;
+    stage_case *f = *state;
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         trained_before(f, rows[i].before);
@@ -83,12 +83,12 @@ static void a_tower_thaws_group_by_group(void **state)
 
 static void thawed_rows_know_their_step(void **state)
 {
-    fixture *f = *state;
-    th_stage stage = stage_of(f, "unfreeze.image.one_group_every=5 steps");
-    th_err   err = { 0 };
-    char     text[16];
-    int      norm = th_parameters_find(&f->table, "visual.transformer.resblocks.1.ln_1.weight");
-    int      bias = th_parameters_find(&f->table, "visual.transformer.resblocks.1.ln_2.bias");
+    stage_case *f = *state;
+    th_stage    stage = stage_of(f, "unfreeze.image.one_group_every=5 steps");
+    th_err      err = { 0 };
+    char        text[16];
+    int         norm = th_parameters_find(&f->table, "visual.transformer.resblocks.1.ln_1.weight");
+    int         bias = th_parameters_find(&f->table, "visual.transformer.resblocks.1.ln_2.bias");
 
     trained_before(f, "[text, heads, *.ln_1.*]");
     th_assert_ok(letters(f, &stage, 7, text, &err), &err);
@@ -120,9 +120,9 @@ static void what_selects_nothing_is_refused(void **state)
           "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]",
           "as a pattern of less than 128 bytes" },
     };
-    fixture *f = *state;
-    th_err   err = { 0 };
-    char     text[16];
+    stage_case *f = *state;
+    th_err      err = { 0 };
+    char        text[16];
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         th_stage stage = stage_of(f, rows[i].stage);
@@ -161,9 +161,9 @@ static void a_stage_has_a_length(void **state)
         { "heads", "unfreeze.image.one_group_every=5 steps;for=99 steps", 99 },
         { "heads", "unfreeze.image.one_group_every=5 steps;until.plateau=train/loss", 0 },
     };
-    fixture *f = *state;
-    th_err   err = { 0 };
-    int64_t  got;
+    stage_case *f = *state;
+    th_err      err = { 0 };
+    int64_t     got;
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         th_stage stage = stage_of(f, rows[i].stage);
@@ -196,10 +196,10 @@ static void layer_decay_counts_from_the_top(void **state)
         { "text_projection", 1 },
         { "logit_scale", 1 },
     };
-    fixture *f = *state;
-    th_stage both = stage_of(f, "train=all;layer_decay.image=0.5;layer_decay.text=0.9");
-    th_stage one = stage_of(f, "train=all;layer_decay.text=0.9");
-    double  *factor = calloc((size_t)f->table.row_count, sizeof *factor);
+    stage_case *f = *state;
+    th_stage    both = stage_of(f, "train=all;layer_decay.image=0.5;layer_decay.text=0.9");
+    th_stage    one = stage_of(f, "train=all;layer_decay.text=0.9");
+    double     *factor = calloc((size_t)f->table.row_count, sizeof *factor);
 
     assert_non_null(factor);
     th_stage_layer_decay(&both, &f->table, factor);

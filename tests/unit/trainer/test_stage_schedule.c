@@ -7,7 +7,7 @@
 #define MOST 4
 
 // Stages from a list of texts that ends in NULL.
-static th_schedule schedule_of(fixture *f, const char *const texts[MOST], th_stage room[MOST])
+static th_schedule schedule_of(stage_case *f, const char *const texts[MOST], th_stage room[MOST])
 {
     th_schedule schedule = { .stages = room };
 
@@ -27,9 +27,9 @@ static const char *const good[][MOST] = {
 
 static void good_schedules_pass(void **state)
 {
-    fixture *f = *state;
-    th_stage room[MOST];
-    th_err   err = { 0 };
+    stage_case *f = *state;
+    th_stage    room[MOST];
+    th_err      err = { 0 };
 
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         th_schedule schedule = schedule_of(f, good[i], room);
@@ -79,9 +79,9 @@ static const struct {
 
 static void wrong_ones_are_refused(void **state)
 {
-    fixture *f = *state;
-    th_stage room[MOST];
-    th_err   err = { 0 };
+    stage_case *f = *state;
+    th_stage    room[MOST];
+    th_err      err = { 0 };
 
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         th_schedule schedule = schedule_of(f, wrong[i].stages, room);
@@ -117,10 +117,10 @@ static void a_run_has_the_steps_of_its_stages(void **state)
         { { "train=all;for=5 steps", "train=text;until.plateau=val/loss" }, 0 },
         { { "train=all;for=5 steps", "train=text;until.plateau=val/loss;until.max=7 steps" }, 12 },
     };
-    fixture *f = *state;
-    th_stage room[MOST];
-    th_err   err = { 0 };
-    int64_t  got;
+    stage_case *f = *state;
+    th_stage    room[MOST];
+    th_err      err = { 0 };
+    int64_t     got;
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         th_schedule schedule = schedule_of(f, rows[i].stages, room);
@@ -170,8 +170,8 @@ static void moments_are_for_what_trains_later(void **state)
           1,
           true },
     };
-    fixture *f = *state;
-    th_stage room[MOST];
+    stage_case *f = *state;
+    th_stage    room[MOST];
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         th_schedule schedule = schedule_of(f, rows[i].stages, room);

@@ -4,7 +4,7 @@
 
 #include "trainer/schedule/trigger.h"
 
-static th_trigger trigger_of(fixture *f, const char *text)
+static th_trigger trigger_of(stage_case *f, const char *text)
 {
     th_stage   stage = stage_of(f, text);
     th_trigger trigger = { 0 };
@@ -17,7 +17,7 @@ static th_trigger trigger_of(fixture *f, const char *text)
 }
 
 // A value a step, from step 1 on; the step at which the stage has ended, 0 when none of them.
-static int64_t ends_at(fixture *f, const char *text, const char *metric, const double *values,
+static int64_t ends_at(stage_case *f, const char *text, const char *metric, const double *values,
                        int count)
 {
     th_trigger trigger = trigger_of(f, text);
@@ -40,7 +40,7 @@ static void a_stage_ends_after_its_steps(void **state)
                  { "train=all;for=1 epoch", 100 },
                  { "train=all;for=70 samples", 7 },
                  { "train=all;for=70 samples;batch=20", 3 } };
-    fixture *f = *state;
+    stage_case *f = *state;
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         th_trigger trigger = trigger_of(f, rows[i].stage);
@@ -135,9 +135,9 @@ static const struct {
 
 static void ends_when(void **state)
 {
-    fixture *f = NULL;
-    void    *made = NULL;
-    size_t   i = (size_t)*state;
+    stage_case *f = NULL;
+    void       *made = NULL;
+    size_t      i = (size_t)*state;
 
     assert_int_equal(set_up(&made), 0);
     f = made;
@@ -149,10 +149,10 @@ static void ends_when(void **state)
 // A resumed stage has its limits laid out anew around the state that it had.
 static void limits_leave_the_state(void **state)
 {
-    fixture   *f = *state;
-    th_stage   stage = stage_of(f, P ";until.min=9 steps");
-    th_trigger trigger = { .best = 3, .seen = true, .since = 1, .fell = true };
-    th_err     err = { 0 };
+    stage_case *f = *state;
+    th_stage    stage = stage_of(f, P ";until.min=9 steps");
+    th_trigger  trigger = { .best = 3, .seen = true, .since = 1, .fell = true };
+    th_err      err = { 0 };
 
     th_assert_ok(th_trigger_limits(&stage, RECORDS, 12, &trigger, &err), &err);
     assert_true(trigger.best == 3 && trigger.seen && trigger.since == 1 && trigger.fell);
