@@ -16,7 +16,10 @@ stages:
     lr: {image: 1e-4, text: 0.5x}
   - {name: cold, freeze: [image, text], for: 15 steps, batch: 11, lr.over: run}
   - name: melt
-    unfreeze: {image: {from: top, one_group_every: 15 steps}, text: {from: bottom, one_group_every: 9 steps}, warmup: 4 steps}
+    unfreeze:
+      image: {from: top, one_group_every: 15 steps}
+      text: {from: bottom, one_group_every: 9 steps}
+      warmup: 4 steps
     layer_decay: {image: 0.75}
   - {name: again, freeze: [image.embed, "image.blocks[0]"], for: 40 steps, batch: 50, weight_decay: 0}
   - {name: lost, freeze: text.embed, moments: drop, for: 40 steps, batch: 24, augment: crop}
