@@ -34,7 +34,7 @@ make_packs() {
     build/demo/emoji $data
     say "packing it"
     rm -rf $packs/emoji $packs/emoji-held-out $packs/emoji-new
-    $thaw pack --from wds:$data/train.tar --to $packs/emoji --size 32 --bpe 8192
+    $thaw pack --from wds:$data/train.tar --to $packs/emoji --size 32 --bpe 32768
     $thaw pack --from wds:$data/held-out.tar --to $packs/emoji-held-out --size 32 --tokenizer $packs/emoji
     $thaw pack --from wds:$data/new.tar --to $packs/emoji-new --size 32 --tokenizer $packs/emoji
 }
