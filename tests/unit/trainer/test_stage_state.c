@@ -23,7 +23,7 @@ static void comes_back_to_the_bit(void **state)
             th_assert_ok(th_stage_state_print(was, rows, &saved, text, sizeof text, &err), &err);
             th_assert_ok(th_stage_state_read(text, is, rows, &got, &err), &err);
             assert_memory_equal(was, is, (size_t)rows * sizeof *was);
-            assert_true(memcmp(&got.best, &saved.best, sizeof got.best) == 0);
+            assert_true(got.best == saved.best);
             assert_true(got.seen == saved.seen && got.since == saved.since &&
                         got.fell == saved.fell);
             assert_true(got.least == 5 && got.most == 9 && got.patience == 2);
