@@ -25,6 +25,14 @@ for n in 1 2 3; do
 done
 [ "$(sed -n '10p;20p;30p;40p;50p;60p' seen.1 | tr '\n' ' ')" = "240 610 720 1120 1360 1410 " ] ||
     fail "batches are not those of the stages: $(cat seen.1)"
+# The log's numbers are sums over (position, record): all stages together saw what one stage sees, each once.
+sed '/^stages:/,$d' run.yaml >plain.yaml
+expect 0 ranks 1 train plain.yaml run_dir=runs/plain batch=10 for=141steps checkpoint.every=never eval.every=never
+grep -o 'step [0-9]*: samples .*' runs/plain/log.txt >samples.plain
+for run in 1 plain; do
+    awk -F'[ -]' '{ a += $4; b += $5 } END { printf "%.0f %.0f\n", a, b }' samples.$run >sum.$run
+done
+same sum.1 sum.plain
 for n in 2 3; do
     same samples.1 samples.$n
     same seen.1 seen.$n
