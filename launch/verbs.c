@@ -1,5 +1,6 @@
 /* launch/verbs.c - the table of commands. */
 #include "launch/verb.h"
+#include "launch/verbs/cache.h"
 #include "launch/verbs/ckpt.h"
 #include "launch/verbs/doctor.h"
 #include "launch/verbs/eval.h"
@@ -37,6 +38,10 @@ const th_verb th_verbs[] = {
       "Of a run, the newest good one.\n", th_verb_ckpt_show, th_ckpt_show_verb_options },
     { "ckpt verify", "RUN", "Read every checkpoint of a run against its hashes", NULL,
       th_verb_ckpt_verify, NULL },
+    { "cache ls", "RUN|FOLDER", "List what frozen towers have computed and kept", NULL,
+      th_verb_cache_ls, NULL },
+    { "cache rm", "RUN|FOLDER KEY, or --all", "Remove such a cache; a run that uses it goes on",
+      NULL, th_verb_cache_rm, th_cache_rm_verb_options },
     { "stop", "RUN", "Ask a run, on any node, to checkpoint and stop at its next step", NULL,
       th_verb_stop, NULL },
     { "doctor", "[-n N] [run.yaml]", "Check what a run stands on, and say what to set right",

@@ -9,6 +9,12 @@
 const th_option th_train_table[] = {
     OPT("batch", batch, .fallback = "256", .unit = "samples", .min = 1, .max = 1 << 24,
         .when = TH_PER_STAGE, .since = "0.1", .help = "global batch: samples per step, all ranks"),
+    OPT("cache.budget", cache_budget, .fallback = "10 GB", .max = 1e18, .when = TH_PER_START,
+        .since = "0.2",
+        .help =
+            "disk for what frozen towers make of each sample, computed once; 0 B: none is kept"),
+    OPT("cache.folder", cache_folder, .when = TH_PER_START, .since = "0.2",
+        .help = "where it is kept, to be shared by runs; by default cache/ in the run directory"),
     OPT("captions", captions, .fallback = "1", .unit = "captions", .min = 1, .max = 64,
         .when = TH_PER_STAGE, .since = "0.1",
         .help = "captions drawn per sample and step: K text passes against one image pass"),

@@ -36,6 +36,8 @@ typedef struct {
     int64_t     checkpoint_keep;
     th_span     eval_every;
     th_bytes    memory_budget;
+    th_bytes    cache_budget;
+    const char *cache_folder;
     int64_t     micro_batch;
     int64_t     threads;
     const char *run_dir;

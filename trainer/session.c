@@ -193,6 +193,8 @@ void th_session_close(th_session *session)
     th_metrics_close(session->metrics);
     th_loader_close(session->loader);
     th_step_close(session->step);
+    th_feature_cache_close(session->cache[0]);
+    th_feature_cache_close(session->cache[1]);
     th_arena_close(&session->activations);
     th_parameters_close(&session->parameters);
     th_pack_close(session->train);
@@ -210,6 +212,9 @@ th_code th_session_save(th_session *session, th_err *err)
 {
     th_code rc = TH_OK;
 
+    for (int t = 0; t < 2; t++)
+        if (session->cache[t])
+            th_feature_cache_flush(session->cache[t]);
     if (session->writer) {
         session->state.metrics_bytes = th_metrics_bytes(session->metrics);
         rc = th_staging_remember(session, err);

@@ -20,13 +20,14 @@ typedef struct {
     int64_t    records;     // of train
     th_loader *loader;
 
-    th_parameters parameters;
-    th_step      *step;
-    th_arena      activations; // of steps and evaluations
-    th_adamw      adamw;
-    th_rate       rate;
-    double       *factor;   // [row_count] of the rate, by row
-    double       *row_rate; // [row_count] this step's
+    th_parameters     parameters;
+    th_step          *step;
+    th_feature_cache *cache[2];    // of the image and the text tower while they are frozen, or NULL
+    th_arena          activations; // of steps and evaluations
+    th_adamw          adamw;
+    th_rate           rate;
+    double           *factor;   // [row_count] of the rate, by row
+    double           *row_rate; // [row_count] this step's
 
     int64_t eval_steps;       // of a stage; 0: never
     int64_t checkpoint_steps; // 0: by time or never

@@ -1,7 +1,9 @@
 #include "trainer/staging.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "comm/agree.h"
+#include "trainer/frozen.h"
 #include "trainer/schedule/stage_state.h"
 
 #include <stdlib.h>
@@ -175,6 +177,33 @@ out:
     return rc;
 }
 
+// The caches of what is frozen now; what froze or thawed has another key, or none. A cache that
+// cannot be opened is not worth the run.
+static void open_caches(th_session *session)
+{
+    const th_train_options *o = session->options;
+    char                    folder[4096];
+
+    for (int t = 0; t < 2; t++) {
+        th_err why = { 0 };
+        th_feature_cache_close(session->cache[t]);
+        session->cache[t] = NULL;
+        if (o->cache_folder)
+            (void)snprintf(folder, sizeof folder, "%s", o->cache_folder);
+        else if (!th_path_join(folder, sizeof folder, session->in->folder, "cache"))
+            continue;
+        th_frozen_cache_options options = { .parameters = &session->parameters,
+                                            .tower = t == 0 ? TH_IMAGE : TH_TEXT_TOWER,
+                                            .pack = session->train,
+                                            .folder = folder,
+                                            .budget_bytes = o->cache_budget.count,
+                                            .rank = session->world->rank,
+                                            .random_crop = strcmp(o->augment, "crop") == 0 };
+        if (th_frozen_cache_open(&options, &session->cache[t], &why) != TH_OK)
+            th_log_error(TH_WARN, &why);
+    }
+}
+
 static th_code open_step(th_session *session, th_err *err)
 {
     const th_train_options *o = session->options;
@@ -192,6 +221,8 @@ static th_code open_step(th_session *session, th_err *err)
     th_arena_rewind(&session->activations, 0);
     th_arena_trim(&session->activations);
     TH_TRY(activation_budget(session, &options.activation_bytes, err));
+    open_caches(session);
+    memcpy(options.cache, session->cache, sizeof options.cache);
     memcpy(options.mean, info->mean, sizeof options.mean);
     memcpy(options.deviation, info->deviation, sizeof options.deviation);
     TH_TRY(th_step_open(&options, &session->step, err));

@@ -3,6 +3,7 @@
 #include "base/slice.h"
 #include "comm/agree.h"
 #include "comm/gather.h"
+#include "trainer/frozen.h"
 #include "trainer/loss/contrastive.h"
 #include "trainer/nn/normalize.h"
 
@@ -59,6 +60,7 @@ static void image_bytes(const void *context, int64_t first, int64_t n, size_t *o
 
     (void)first;
     th_image_tower_bytes(&step->image, n, out_tape, out_scratch);
+    *out_scratch += th_frozen_bytes(step->image.parameters, TH_IMAGE, n, 0);
 }
 
 static void text_bytes(const void *context, int64_t first, int64_t n, size_t *out_tape,
@@ -67,9 +69,10 @@ static void text_bytes(const void *context, int64_t first, int64_t n, size_t *ou
     const th_step *step = context;
     int64_t        K = step->options.captions;
     const int64_t *offsets = step->batch->offsets;
+    int64_t        tokens = offsets[(first + n) * K] - offsets[first * K];
 
-    th_text_tower_bytes(&step->text, n * K, offsets[(first + n) * K] - offsets[first * K], out_tape,
-                        out_scratch);
+    th_text_tower_bytes(&step->text, n * K, tokens, out_tape, out_scratch);
+    *out_scratch += th_frozen_bytes(step->text.parameters, TH_TEXT_TOWER, n * K, tokens);
 }
 
 static bool tower_trains(const th_parameters *parameters, th_tower tower)
@@ -235,13 +238,16 @@ static th_code forward_micro(th_step *step, int tower, int64_t i, th_tape **tape
     int64_t K = step->options.captions, first, n = micro_samples(step, i, &first);
     int64_t size = step->options.parameters->model.image.size;
 
+    const th_batch *batch = step->batch;
     if (tower == IMAGE)
-        return th_image_forward(&step->image, step->batch->pixels + first * size * size * 3, n,
-                                step->options.activations, tape, features, err);
-    th_captions captions = { .tokens = step->batch->tokens,
-                             .offsets = step->batch->offsets + first * K,
+        return th_frozen_image_forward(
+            step->options.cache[IMAGE], &step->image, batch->pixels + first * size * size * 3,
+            batch->records + first, n, step->options.activations, tape, features, err);
+    th_captions captions = { .tokens = batch->tokens,
+                             .offsets = batch->offsets + first * K,
                              .n = n * K };
-    return th_text_forward(&step->text, &captions, step->options.activations, tape, features, err);
+    return th_frozen_text_forward(step->options.cache[TEXT], &step->text, &captions,
+                                  step->options.activations, tape, features, err);
 }
 
 // All micro-batches of a tower forward; raw features stand in `raw`, unit ones at `unit`.

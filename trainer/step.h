@@ -11,18 +11,20 @@
 #ifndef TH_TRAINER_STEP_H
 #define TH_TRAINER_STEP_H
 
+#include "dataloader/feature_cache.h"
 #include "dataloader/loader.h"
 #include "trainer/optim/adamw.h"
 #include "trainer/plan.h"
 
 typedef struct {
-    th_world      *world;      // kept
-    th_parameters *parameters; // kept
-    float          mean[3], deviation[3];
-    int64_t        batch, captions;  // B and K
-    int64_t        micro_batch;      // 0: as the memory allows
-    th_arena      *activations;      // kept; tapes and scratch, rewound by each step
-    size_t         activation_bytes; // of it that a step may use
+    th_world         *world;      // kept
+    th_parameters    *parameters; // kept
+    float             mean[3], deviation[3];
+    int64_t           batch, captions;  // B and K
+    int64_t           micro_batch;      // 0: as the memory allows
+    th_arena         *activations;      // kept; tapes and scratch, rewound by each step
+    size_t            activation_bytes; // of it that a step may use
+    th_feature_cache *cache[2];         // of the image and the text tower, or NULL; kept
 } th_step_options;
 
 typedef struct {

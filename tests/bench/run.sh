@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # tests/bench/run.sh - every benchmark, as JSON lines on stdout. Not a test: it judges nothing.
 #
-#     tests/bench/run.sh [NAME ...]       step tiny scaling loss loader tokenizer pack checkpoint startup
+#     tests/bench/run.sh [NAME ...]       step tiny scaling stages loss loader tokenizer pack checkpoint startup
 #
 # Takes about ten minutes on two cores, and wants the machine for itself. Figures that are compared are
 # measured in turns within one process, or in turns by this script.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-names=${*:-step tiny scaling loss loader tokenizer pack checkpoint startup}
+names=${*:-step tiny scaling stages loss loader tokenizer pack checkpoint startup}
 bin=build
 scratch=$(mktemp -d build/bench.XXXXXX)
 trap 'rm -rf "$scratch"' EXIT
@@ -51,6 +51,12 @@ scaling() {
         }' "$scratch/scaling"
 }
 
+# What freezing buys: all trains, image tower frozen, the same cached, its top two blocks above a cache.
+stages() {
+    $bin/bench_stages ViT-B-32 32 16 "$scratch" 2
+    $bin/bench_stages ViT-B-16 32 16 "$scratch" 1
+}
+
 loss() {
     local B
     for B in 4096 8192 32768; do $bin/bench_loss $B 512 2; done
@@ -88,7 +94,7 @@ YAML
 
 for name in $names; do
     case $name in
-    step | tiny | loss) $name ;;
+    step | tiny | loss | stages) $name ;;
     scaling)
         scaling tiny 128 8 5
         scaling ViT-B-32 32 16 2

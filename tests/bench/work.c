@@ -30,13 +30,15 @@ th_batch *th_work_batch(const th_model_config *model, int64_t B, int64_t K, int6
     uint8_t  *pixels = malloc((size_t)bytes);
     int64_t  *offsets = calloc((size_t)(n * K + 1), sizeof *offsets);
     int32_t  *ids = malloc((size_t)(n * K * context) * sizeof *ids);
+    int64_t  *records = calloc((size_t)n + 1, sizeof *records);
     th_rng    rng;
 
-    if (!batch || !pixels || !offsets || !ids) {
+    if (!batch || !pixels || !offsets || !ids || !records) {
         free(batch);
         free(pixels);
         free(offsets);
         free(ids);
+        free(records);
         return NULL;
     }
     for (int64_t i = 0; i < n * K; i++) {
@@ -60,7 +62,10 @@ th_batch *th_work_batch(const th_model_config *model, int64_t B, int64_t K, int6
                          .pixels = pixels,
                          .tokens = ids,
                          .offsets = offsets,
-                         .caption_count = n * K };
+                         .caption_count = n * K,
+                         .records = records };
+    for (int64_t i = 0; i < n; i++)
+        records[i] = first + i;
     return batch;
 }
 
@@ -69,5 +74,6 @@ void th_work_free(th_batch *batch)
     free((void *)batch->pixels);
     free((void *)batch->tokens);
     free((void *)batch->offsets);
+    free((void *)batch->records);
     free(batch);
 }

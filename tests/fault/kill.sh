@@ -5,8 +5,8 @@
 # for bit.
 . "$(dirname "$0")/common.bash" "$1"
 
-steps=240
-arguments="train run.yaml checkpoint.every=7steps eval.every=40steps for=${steps}steps"
+steps=1200
+arguments="train run.yaml checkpoint.every=7steps eval.every=200steps for=${steps}steps"
 RANDOM=20 # the seed
 
 expect 0 ranks 2 $arguments run_dir=runs/alone

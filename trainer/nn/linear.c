@@ -2,6 +2,7 @@
 
 #include "trainer/nn/clones.h"
 #include "trainer/nn/gemm.h"
+#include "trainer/nn/steady.h"
 #include "trainer/nn/units.h"
 #include <string.h>
 
@@ -33,13 +34,13 @@ void th_linear(const th_real *x, int64_t rows, int64_t in, int64_t out, const th
 
     if (filled)
         prefill(y, rows, out, bias, residual);
-    th_gemm(TH_AS_IS, TH_TRANSPOSED, rows, out, in, x, in, weight, in, filled, y, out);
+    th_steady(TH_TRANSPOSED, rows, out, in, x, in, weight, in, filled, y, out);
 }
 
 void th_linear_backward_input(const th_real *dy, int64_t rows, int64_t in, int64_t out,
                               const th_real *weight, th_real *dx)
 {
-    th_gemm(TH_AS_IS, TH_AS_IS, rows, in, out, dy, out, weight, in, 0, dx, in);
+    th_steady(TH_AS_IS, rows, in, out, dy, out, weight, in, false, dx, in);
 }
 
 // dW is cut into stripes of columns, and a stripe into units of rows; a thread's run of units is

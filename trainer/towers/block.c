@@ -37,6 +37,16 @@ th_attention th_block_attention(const th_block *block, const th_sequences *seque
                            .pooled = block->last };
 }
 
+// A loop over many rows ends in a few elements that do not fill a vector. Of which row they are
+// must not matter, so each row is a loop of its own.
+static void activate(const th_block *block, const th_real *u, int64_t rows, th_real *g)
+{
+    int64_t columns = 4 * block->width;
+
+    for (int64_t i = 0; i < rows; i++)
+        th_activate(block->parameters->model.activation, u + i * columns, columns, g + i * columns);
+}
+
 // ln_1 and in_proj's rows from first_out on, for a thread's share of the rows.
 static void project_in(const th_block *block, const th_real *x, int64_t rows, int64_t first_out,
                        int64_t out, th_real *mean, th_real *rstd, th_real *y, th_real *mine)
@@ -86,7 +96,7 @@ static void finish(const th_block *block, int64_t rows, const th_real *x, const 
                      kept ? tape->rstd2 + c.first : NULL);
         th_linear(n, c.count, W, 4 * W, th_block_weight(block, TH_FC_WEIGHT),
                   th_block_weight(block, TH_FC_BIAS), NULL, u);
-        th_activate(block->parameters->model.activation, u, c.count * 4 * W, g);
+        activate(block, u, c.count, g);
         th_linear(g, c.count, 4 * W, W, th_block_weight(block, TH_PROJ_WEIGHT),
                   th_block_weight(block, TH_PROJ_BIAS), mid, out + at);
     }

@@ -22,7 +22,7 @@ static th_pass image_pass(const th_image_tower *tower, int64_t n)
                       .layers = image->layers,
                       .heads = image->heads,
                       .causal = false,
-                      .lowest = th_lowest_trainable(p, TH_IMAGE, image->layers),
+                      .lowest = th_tower_cut(p, TH_IMAGE),
                       .sequences = { .n = n, .tokens = n * (P + 1), .longest = P + 1 },
                       .patches = n * P,
                       .patch_pixels = 3 * image->patch * image->patch };
@@ -60,20 +60,23 @@ static void place_token(const th_pass *pass, const th_tape *tape, bool keep, con
                  keep ? tape->mean + t : NULL, keep ? tape->rstd + t : NULL);
 }
 
-static void embed_forward(const th_pass *pass, const th_tape *tape, bool keep,
-                          const th_patches *patches, const uint8_t *pixels, th_scratch threads,
-                          th_real *x)
+// x [T, W], the input of block 0.
+static void embed_forward(const th_image_tower *tower, const th_pass *pass, const th_tape *tape,
+                          bool keep, const uint8_t *pixels, th_scratch threads, th_real *x)
 {
-    int64_t W = pass->width, n = pass->sequences.n, K = pass->patch_pixels;
+    const th_image_config *image = &pass->parameters->model.image;
+    th_patches             patches;
+    int64_t                W = pass->width, n = pass->sequences.n, K = pass->patch_pixels;
     int64_t P = pass->sequences.longest - 1, unit = th_unit_rows(W * K), near = TH_BLOCK_CHUNK;
 
+    th_patches_init(&patches, image->size, image->patch, tower->mean, tower->deviation);
 #pragma omp parallel
     {
         th_real *rows = threads.base + omp_get_thread_num() * threads.each;
         th_real *e = rows + th_chunk_most(unit, near) * K;
         th_chunk c;
         for (th_walk walk = th_walk_share(pass->patches, unit, near); th_walk_next(&walk, &c);) {
-            th_patch_rows(patches, pixels, c.first, c.count, rows);
+            th_patch_rows(&patches, pixels, c.first, c.count, rows);
             th_linear(rows, c.count, K, W, embed_weight(pass, CONV), NULL, NULL, e);
             for (int64_t i = c.first; i < c.first + c.count; i++)
                 place_token(pass, tape, keep, e + (i - c.first) * W, 1 + i % P,
@@ -85,39 +88,102 @@ static void embed_forward(const th_pass *pass, const th_tape *tape, bool keep,
     }
 }
 
-th_code th_image_forward(const th_image_tower *tower, const uint8_t *pixels, int64_t n,
-                         th_arena *arena, th_tape **out_tape, th_real *features, th_err *err)
+// The pass of a tape just carved, with its sequences laid out.
+static th_pass lay_sequences(const th_tape *tape)
 {
-    th_code    rc = TH_OK;
-    bool       keep = out_tape;
-    th_pass    pass = image_pass(tower, n);
-    size_t     start = arena->used_bytes;
-    th_carver  carver = { .arena = arena };
-    th_patches patches;
+    const th_sequences *s = &tape->pass.sequences;
+
+    for (int64_t i = 0; i <= s->n; i++)
+        s->first[i] = i * s->longest;
+    for (int64_t i = 0; i < s->n; i++)
+        s->pooled[i] = i * s->longest;
+    return tape->pass;
+}
+
+th_code th_image_lower(const th_image_tower *tower, const uint8_t *pixels, int64_t n,
+                       th_arena *arena, th_real *rows, th_err *err)
+{
+    th_code   rc = TH_OK;
+    th_pass   pass = image_pass(tower, n);
+    size_t    start = arena->used_bytes;
+    th_carver carver = { .arena = arena };
+
+    TH_TRY(th_need_cut(&pass, err));
+    th_tape           *tape = th_carve_tape(&carver, &pass, false);
+    th_forward_scratch scratch = th_carve_lower(&carver, &pass);
+    if (!tape || carver.full) {
+        rc = th_arena_short(arena, err);
+    } else {
+        th_real *x = scratch.x ? scratch.x : rows;
+        pass = lay_sequences(tape);
+        embed_forward(tower, &pass, tape, false, pixels, scratch.threads, x);
+        th_stack_lower(&pass, &scratch, x, rows);
+    }
+    th_arena_rewind(arena, start);
+out:
+    return rc;
+}
+
+// From the rows at the cut, or from pixels where there is no cut.
+static th_code forward_above(const th_image_tower *tower, const uint8_t *pixels, th_real *rows,
+                             int64_t n, th_arena *arena, th_tape **out_tape, th_real *features,
+                             th_err *err)
+{
+    bool      keep = out_tape;
+    th_pass   pass = image_pass(tower, n);
+    size_t    start = arena->used_bytes;
+    th_carver carver = { .arena = arena };
 
     th_tape           *tape = th_carve_tape(&carver, &pass, keep);
     size_t             kept = arena->used_bytes;
-    th_forward_scratch scratch = th_carve_forward(&carver, &pass, keep);
+    th_forward_scratch scratch = th_carve_upper(&carver, &pass, keep);
     if (!tape || carver.full) {
-        rc = th_arena_short(arena, err);
         th_arena_rewind(arena, start);
-        return rc;
+        return th_arena_short(arena, err);
     }
-    pass = tape->pass;
+    pass = lay_sequences(tape);
     tape->pixels = pixels;
-    for (int64_t i = 0; i <= n; i++)
-        pass.sequences.first[i] = i * pass.sequences.longest;
-    for (int64_t i = 0; i < n; i++)
-        pass.sequences.pooled[i] = i * pass.sequences.longest;
-    const th_image_config *image = &pass.parameters->model.image;
-    th_patches_init(&patches, image->size, image->patch, tower->mean, tower->deviation);
-
-    th_real *x = th_first_input(&pass, tape, keep, &scratch);
-    embed_forward(&pass, tape, keep && pass.lowest == 0, &patches, pixels, scratch.threads, x);
-    th_stack_forward(&pass, tape, keep, &scratch, x, features);
+    if (pass.lowest == 0) {
+        rows = keep ? tape->blocks[0].x : scratch.x;
+        embed_forward(tower, &pass, tape, keep, pixels, scratch.threads, rows);
+    }
+    th_stack_upper(&pass, tape, keep, &scratch, rows, features);
     th_arena_rewind(arena, keep ? kept : start);
     if (keep)
         *out_tape = tape;
+    return TH_OK;
+}
+
+th_code th_image_upper(const th_image_tower *tower, const th_real *rows, int64_t n, th_arena *arena,
+                       th_tape **out_tape, th_real *features, th_err *err)
+{
+    th_code rc = TH_OK;
+    th_pass pass = image_pass(tower, n);
+
+    TH_TRY(th_need_cut(&pass, err));
+    // Nobody writes to the rows: they go where a block's input goes, which in other blocks is the
+    // output of the one below.
+    TH_TRY(forward_above(tower, NULL, (th_real *)rows, n, arena, out_tape, features, err));
+out:
+    return rc;
+}
+
+th_code th_image_forward(const th_image_tower *tower, const uint8_t *pixels, int64_t n,
+                         th_arena *arena, th_tape **out_tape, th_real *features, th_err *err)
+{
+    th_code  rc = TH_OK;
+    th_pass  pass = image_pass(tower, n);
+    size_t   start = arena->used_bytes;
+    th_real *rows = NULL;
+
+    if (pass.lowest > 0) {
+        TH_TRY(th_carve_cut(arena, &pass, features, &rows, err));
+        TH_TRY(th_image_lower(tower, pixels, n, arena, rows, err));
+    }
+    TH_TRY(forward_above(tower, pixels, rows, n, arena, out_tape, features, err));
+out:
+    if (rc != TH_OK || !out_tape)
+        th_arena_rewind(arena, start);
     return rc;
 }
 

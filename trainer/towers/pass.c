@@ -37,14 +37,49 @@ bool th_group_trainable(const th_parameters *parameters, int group)
     return false;
 }
 
-int th_lowest_trainable(const th_parameters *parameters, th_tower tower, int64_t layers)
+th_code th_need_cut(const th_pass *pass, th_err *err)
+{
+    if (pass->lowest > 0)
+        return TH_OK;
+    return th_fail(err, TH_EUSAGE, "freeze its embeddings, or run the tower whole", __FILE__,
+                   __LINE__, "the %s tower trains from the bottom: nothing is below a cut",
+                   pass->tower == TH_IMAGE ? "image" : "text");
+}
+
+static int64_t tower_layers(const th_parameters *parameters, th_tower tower)
+{
+    return tower == TH_IMAGE ? parameters->model.image.layers : parameters->model.text.layers;
+}
+
+int th_tower_cut(const th_parameters *parameters, th_tower tower)
 {
     int depth = 0;
 
-    while (depth <= layers + 1 &&
+    while (depth <= tower_layers(parameters, tower) + 1 &&
            !th_group_trainable(parameters, th_parameters_group(parameters, tower, depth)))
         depth++;
     return depth;
+}
+
+int64_t th_tower_cut_reals(const th_parameters *parameters, th_tower tower, int64_t tokens)
+{
+    const th_model_config *model = &parameters->model;
+    int64_t                cut = th_tower_cut(parameters, tower);
+    int64_t                layers = tower_layers(parameters, tower);
+    int64_t                width = tower == TH_IMAGE ? model->image.width : model->text.width;
+
+    if (tower == TH_IMAGE)
+        tokens = th_patch_count(&model->image) + 1;
+    return cut == 0 ? 0 : cut <= layers ? tokens * width : cut == layers + 1 ? width : model->embed;
+}
+
+int64_t th_pass_cut_reals(const th_pass *pass)
+{
+    const th_sequences *s = &pass->sequences;
+
+    if (pass->lowest <= pass->layers)
+        return pass->lowest ? s->tokens * pass->width : 0;
+    return s->n * th_tower_cut_reals(pass->parameters, pass->tower, 1);
 }
 
 th_block th_pass_block(const th_pass *pass, int64_t layer)
@@ -86,7 +121,8 @@ static void carve_block(th_carver *carver, const th_pass *pass, int64_t layer, t
     th_block shape = th_pass_block(pass, layer);
 
     *block = (th_block_tape){ 0 };
-    block->x = th_carve_reals(carver, T * W);
+    if (layer + 1 != pass->lowest)
+        block->x = th_carve_reals(carver, T * W);
     // out_proj's weight gradient alone reads what attention gave.
     carve_attention(carver, pass, last, th_block_gradient(&shape, TH_OUT_WEIGHT), block);
     block->mean1 = th_carve_reals(carver, T);
@@ -110,7 +146,7 @@ th_tape *th_carve_tape(th_carver *carver, const th_pass *pass, bool keep)
     local = (th_tape){ .pass = *pass, .blocks = blocks };
     local.pass.sequences.first = th_carve(carver, n + 1, sizeof(int64_t));
     local.pass.sequences.pooled = th_carve(carver, n, sizeof(int64_t));
-    if (pass->tower == TH_TEXT_TOWER)
+    if (pass->tower == TH_TEXT_TOWER && pass->lowest == 0)
         local.tokens = th_carve(carver, T, sizeof(int32_t));
     if (keep && pass->lowest == 0 && pass->tower == TH_IMAGE) {
         local.z = th_carve_reals(carver, T * W);
@@ -123,8 +159,9 @@ th_tape *th_carve_tape(th_carver *carver, const th_pass *pass, bool keep)
         if (keep && i + 1 >= pass->lowest)
             carve_block(carver, pass, i, block);
     }
-    if (keep && pass->lowest <= pass->layers + 1) {
+    if (keep && pass->lowest <= pass->layers)
         local.top = th_carve_reals(carver, n * W);
+    if (keep && pass->lowest <= pass->layers + 1) {
         local.top_mean = th_carve_reals(carver, n);
         local.top_rstd = th_carve_reals(carver, n);
     }
@@ -147,23 +184,45 @@ static th_scratch carve_threads(th_carver *carver, const th_pass *pass)
                          .each = each };
 }
 
-th_forward_scratch th_carve_forward(th_carver *carver, const th_pass *pass, bool keep)
+th_forward_scratch th_carve_lower(th_carver *carver, const th_pass *pass)
 {
     int64_t            n = pass->sequences.n, W = pass->width;
     th_forward_scratch scratch = { 0 };
 
-    if (!keep || pass->lowest > 1) {
-        // One set of buffers for the full blocks, and what the last one needs otherwise.
+    if (pass->lowest > pass->layers) {
         scratch.x = th_carve_reals(carver, pass->sequences.tokens * W);
         carve_attention(carver, pass, true, false, &scratch.block);
-        carve_attention(carver, pass, false, true, &scratch.block);
-    } else {
-        // Of a kept block only what out_proj reads may be missing, when that is frozen.
-        scratch.block.attended = th_carve_reals(carver, pass->sequences.tokens * W);
     }
-    scratch.top = th_carve_reals(carver, n * W);
-    scratch.top_n = th_carve_reals(carver, n * W);
+    if (pass->lowest > 1)
+        carve_attention(carver, pass, false, true, &scratch.block);
+    if (pass->lowest > pass->layers + 1) {
+        scratch.top = th_carve_reals(carver, n * W);
+        scratch.top_n = th_carve_reals(carver, n * W);
+    }
     scratch.threads = carve_threads(carver, pass);
+    return scratch;
+}
+
+th_forward_scratch th_carve_upper(th_carver *carver, const th_pass *pass, bool keep)
+{
+    int64_t            n = pass->sequences.n, W = pass->width;
+    th_forward_scratch scratch = { 0 };
+
+    if (pass->lowest <= pass->layers) {
+        if (keep) {
+            // Of a kept block only what out_proj reads may be missing, when that is frozen.
+            scratch.block.attended = th_carve_reals(carver, pass->sequences.tokens * W);
+        } else {
+            // One set of buffers for the full blocks, and what the last one needs otherwise.
+            scratch.x = th_carve_reals(carver, pass->sequences.tokens * W);
+            carve_attention(carver, pass, true, false, &scratch.block);
+            carve_attention(carver, pass, false, true, &scratch.block);
+            scratch.top = th_carve_reals(carver, n * W);
+        }
+        scratch.threads = carve_threads(carver, pass);
+    }
+    if (pass->lowest <= pass->layers + 1)
+        scratch.top_n = th_carve_reals(carver, n * W);
     return scratch;
 }
 
@@ -219,17 +278,39 @@ th_backward_scratch th_carve_backward(th_carver *carver, const th_pass *pass)
     return scratch;
 }
 
+th_code th_carve_cut(th_arena *arena, const th_pass *pass, th_real *features, th_real **out_rows,
+                     th_err *err)
+{
+    th_carver carver = { .arena = arena };
+
+    *out_rows = pass->lowest > pass->layers + 1 ? features
+                                                : th_carve_reals(&carver, th_pass_cut_reals(pass));
+    return carver.full ? th_arena_short(arena, err) : TH_OK;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 void th_pass_bytes(const th_pass *pass, size_t *out_tape, size_t *out_scratch)
 {
-    th_carver tape = { 0 }, bare = { 0 }, forward = { 0 }, backward = { 0 };
+    th_carver tape = { 0 }, forward = { 0 }, backward = { 0 }, lower = { 0 }, bare = { 0 };
 
+    if (pass->lowest <= pass->layers + 1)
+        (void)th_carve_reals(&tape, th_pass_cut_reals(pass));
+    lower.bytes = bare.bytes = tape.bytes;
+    if (pass->lowest > 0) {
+        (void)th_carve_tape(&lower, pass, false);
+        (void)th_carve_lower(&lower, pass);
+    }
     (void)th_carve_tape(&tape, pass, true);
-    (void)th_carve_forward(&forward, pass, true);
+    (void)th_carve_upper(&forward, pass, true);
     (void)th_carve_backward(&backward, pass);
     (void)th_carve_tape(&bare, pass, false);
-    (void)th_carve_forward(&bare, pass, false);
-    size_t most = forward.bytes > backward.bytes ? forward.bytes : backward.bytes;
+    (void)th_carve_upper(&bare, pass, false);
     // 64 bytes: the arena may stand between two lines when the pass begins.
     *out_tape = tape.bytes + LINE_BYTES;
-    *out_scratch = (most > bare.bytes ? most : bare.bytes) + LINE_BYTES;
+    *out_scratch =
+        larger(larger(forward.bytes, backward.bytes), larger(lower.bytes, bare.bytes)) + LINE_BYTES;
 }

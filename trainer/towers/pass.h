@@ -14,7 +14,7 @@ typedef struct {
     th_tower             tower;
     int64_t              width, layers, heads;
     bool                 causal;
-    int                  lowest; // depth of the lowest group with a trainable row; above all: none
+    int                  lowest; // the cut (th_tower_cut)
     th_sequences         sequences;
     int64_t              patches;      // rows of the patch embedding: n P; text: 0
     int64_t              patch_pixels; // numbers in a patch, 3 patch patch; text: 0
@@ -22,7 +22,7 @@ typedef struct {
 
 struct th_tape {
     th_pass        pass;
-    th_block_tape *blocks;              // [layers]; those below `lowest` are empty
+    th_block_tape *blocks;              // [layers]; those below the cut are empty
     th_real       *top;                 // [n, W] output of the last block
     th_real       *top_mean, *top_rstd; // [n] of the final norm
     // Of the lowest group, when it is trainable:
@@ -41,25 +41,26 @@ typedef struct {
 void    *th_carve(th_carver *carver, int64_t count, size_t size);
 th_real *th_carve_reals(th_carver *carver, int64_t count);
 
-/* Depth of the lowest group of the tower with a trainable row, or one above the head's. */
-int  th_lowest_trainable(const th_parameters *parameters, th_tower tower, int64_t layers);
 bool th_group_trainable(const th_parameters *parameters, int group);
 
 th_block th_pass_block(const th_pass *pass, int64_t layer);
 
 /* The tape of a pass, with room for first[n + 1] and pooled[n] in its sequences. keep: what
- * backward needs from `lowest` up, else only the sequences. NULL when only counting. */
+ * backward needs from the cut up, but the rows at the cut, which th_stack_upper is given; else only
+ * the sequences. NULL when only counting. */
 th_tape *th_carve_tape(th_carver *carver, const th_pass *pass, bool keep);
 
 typedef struct {
     th_real      *x;     // [T, W] activations that are not kept
     th_block_tape block; // of blocks that are not kept
-    th_real      *top;   // [n, W]
+    th_real      *top;   // [n, W] output of the last block
     th_real      *top_n; // [n, W] output of the final norm
     th_scratch    threads;
 } th_forward_scratch;
 
-th_forward_scratch th_carve_forward(th_carver *carver, const th_pass *pass, bool keep);
+/* Below the cut; x and top are left out where they are the rows at the cut. */
+th_forward_scratch th_carve_lower(th_carver *carver, const th_pass *pass);
+th_forward_scratch th_carve_upper(th_carver *carver, const th_pass *pass, bool keep);
 
 typedef struct {
     th_real         *dx;                   // [T, W] gradient of a block's output, then of its input
@@ -73,12 +74,22 @@ typedef struct {
 
 th_backward_scratch th_carve_backward(th_carver *carver, const th_pass *pass);
 
-/* Where the input of block 0 goes: the tape, or scratch when it is not kept. */
-th_real *th_first_input(const th_pass *pass, th_tape *tape, bool keep,
-                        const th_forward_scratch *scratch);
-/* Blocks, final norm and projection over x [T, W], that input. features [n, embed]. */
-void th_stack_forward(const th_pass *pass, th_tape *tape, bool keep, th_forward_scratch *scratch,
-                      th_real *x, th_real *features);
+/* Reals of the rows at the cut, of all samples; 0 when there is no cut. */
+int64_t th_pass_cut_reals(const th_pass *pass);
+
+/* Room for the rows at the cut of a pass that goes on above it: in the arena, or the features
+ * themselves where nothing trains. Errors: TH_EIO. */
+TH_MUST_CHECK th_code th_carve_cut(th_arena *arena, const th_pass *pass, th_real *features,
+                                   th_real **out_rows, th_err *err);
+
+/* What is below the cut, from x [T, W], the input of block 0, to the rows at the cut; x is these
+ * where the cut is block 0's input. */
+void th_stack_lower(const th_pass *pass, const th_forward_scratch *scratch, th_real *x,
+                    th_real *rows);
+/* What is above it, from those rows (no cut: from block 0's input) to features [n, embed]. The tape
+ * points to the rows. */
+void th_stack_upper(const th_pass *pass, th_tape *tape, bool keep,
+                    const th_forward_scratch *scratch, th_real *rows, th_real *features);
 
 /* Backward of the same, down to the lowest trainable group; scratch->dx is then the gradient of
  * block 0's input, if the lowest group is that of depth 0. */
@@ -91,6 +102,9 @@ void th_group_done(const th_pass *pass, int depth, const th_backward_hooks *hook
 
 /* Bytes of the tape, and of the most that a forward (kept or not) or backward needs besides. */
 void th_pass_bytes(const th_pass *pass, size_t *out_tape, size_t *out_scratch);
+
+/* TH_EUSAGE when nothing at the bottom of the tower is frozen. */
+TH_MUST_CHECK th_code th_need_cut(const th_pass *pass, th_err *err);
 
 /* The error of an arena that was reserved too small. */
 TH_MUST_CHECK th_code th_arena_short(const th_arena *arena, th_err *err);

@@ -2,8 +2,10 @@
 #include "trainer/nn/gemm.h"
 #include "trainer/nn/layernorm.h"
 #include "trainer/nn/linear.h"
+#include "trainer/nn/steady.h"
 #include "trainer/nn/units.h"
 #include "trainer/towers/pass.h"
+#include <string.h>
 
 // Rows of the table above the blocks: the final norm ends the last block's group, and the
 // projection is the head's only row.
@@ -33,56 +35,68 @@ void th_group_done(const th_pass *pass, int depth, const th_backward_hooks *hook
         hooks->group_done(hooks->context, group);
 }
 
-static bool is_kept(const th_pass *pass, bool keep, int64_t layer)
-{
-    return keep && layer + 1 >= pass->lowest;
-}
-
-th_real *th_first_input(const th_pass *pass, th_tape *tape, bool keep,
-                        const th_forward_scratch *scratch)
-{
-    return is_kept(pass, keep, 0) ? tape->blocks[0].x : scratch->x;
-}
-
-static void head_forward(const th_pass *pass, const th_tape *tape, bool keep,
-                         const th_forward_scratch *scratch, const th_real *top, th_real *features)
+// Final norm and projection of the last block's output [n, W]; mean, rstd: NULL when not kept.
+static void head_forward(const th_pass *pass, const th_real *top, th_real *mean, th_real *rstd,
+                         th_real *top_n, th_real *features)
 {
     const th_parameters *p = pass->parameters;
     top_rows             row = find_top(pass);
     int64_t              W = pass->width, E = p->model.embed;
+    const th_real       *projection = th_weight(p, row.projection);
 
 #pragma omp parallel
     {
         th_rows mine = th_share(pass->sequences.n, th_unit_rows(W * E));
         int64_t at = mine.first * W;
         th_layernorm(top + at, mine.count, W, th_weight(p, row.gamma), th_weight(p, row.beta),
-                     scratch->top_n + at, keep ? tape->top_mean + mine.first : NULL,
-                     keep ? tape->top_rstd + mine.first : NULL);
-        th_gemm(TH_AS_IS, TH_AS_IS, mine.count, E, W, scratch->top_n + at, W,
-                th_weight(p, row.projection), E, 0, features + mine.first * E, E);
+                     top_n + at, mean ? mean + mine.first : NULL, rstd ? rstd + mine.first : NULL);
+        th_steady(TH_AS_IS, mine.count, E, W, top_n + at, W, projection, E, false,
+                  features + mine.first * E, E);
     }
 }
 
-void th_stack_forward(const th_pass *pass, th_tape *tape, bool keep, th_forward_scratch *scratch,
-                      th_real *x, th_real *features)
+void th_stack_lower(const th_pass *pass, const th_forward_scratch *scratch, th_real *x,
+                    th_real *rows)
 {
-    bool     keep_top = keep && pass->lowest <= pass->layers + 1;
-    th_real *top = keep_top ? tape->top : scratch->top;
+    th_real *top = scratch->top ? scratch->top : rows;
 
-    for (int64_t i = 0; i < pass->layers; i++) {
+    for (int64_t i = 0; i < pass->layers && i + 1 < pass->lowest; i++) {
         th_block      block = th_pass_block(pass, i);
-        bool          kept = is_kept(pass, keep, i);
-        th_block_tape use = kept ? tape->blocks[i] : scratch->block;
-        th_real      *out = block.last                   ? top
-                            : is_kept(pass, keep, i + 1) ? tape->blocks[i + 1].x
-                                                         : scratch->x;
+        th_block_tape use = scratch->block;
+        use.x = x;
+        th_block_forward(&block, &pass->sequences, &use, false, scratch->threads,
+                         block.last ? top : x);
+    }
+    if (pass->lowest > pass->layers + 1)
+        head_forward(pass, top, NULL, NULL, scratch->top_n, rows);
+}
+
+void th_stack_upper(const th_pass *pass, th_tape *tape, bool keep,
+                    const th_forward_scratch *scratch, th_real *rows, th_real *features)
+{
+    int64_t  layers = pass->layers, first = pass->lowest > 0 ? pass->lowest - 1 : 0;
+    th_real *x = rows;
+
+    for (int64_t i = first; i < layers; i++) {
+        th_block      block = th_pass_block(pass, i);
+        th_block_tape use = keep ? tape->blocks[i] : scratch->block;
+        th_real      *above = !keep ? scratch->x : block.last ? tape->top : tape->blocks[i + 1].x;
+        th_real      *out = block.last && !keep ? scratch->top : above;
         use.x = x;
         if (!use.attended)
             use.attended = scratch->block.attended;
-        th_block_forward(&block, &tape->pass.sequences, &use, kept, scratch->threads, out);
+        th_block_forward(&block, &pass->sequences, &use, keep, scratch->threads, out);
         x = out;
     }
-    head_forward(pass, tape, keep_top, scratch, top, features);
+    if (keep && first < layers)
+        tape->blocks[first].x = rows;
+    else if (keep)
+        tape->top = rows;
+    if (pass->lowest <= layers + 1)
+        head_forward(pass, x, keep ? tape->top_mean : NULL, keep ? tape->top_rstd : NULL,
+                     scratch->top_n, features);
+    else if (features != rows)
+        memcpy(features, rows, (size_t)th_pass_cut_reals(pass) * sizeof *rows);
 }
 
 // Projection and final norm: d_top from d_features, and their own gradients.

@@ -6,7 +6,9 @@
 #include "tests/test.h"
 #include "trainer/towers/tower.h"
 
+#ifndef SAMPLES
 #define SAMPLES 7
+#endif
 
 typedef struct {
     th_parameters  p;

@@ -1,0 +1,2 @@
+/* The steady product in float, the precision of the program. */
+#include "tests/unit/trainer/steady_cases.h"

@@ -1,0 +1,2 @@
+/* The steady product in double. */
+#include "tests/unit/trainer/steady_cases.h"

@@ -1,0 +1,49 @@
+/* trainer/frozen.h - what the frozen part of a tower makes of a sample is computed once and kept.
+ *
+ * A pass is cut at the tower's lowest trainable group (th_tower_cut). Below the cut the rows of a
+ * sample are the same in every epoch while the input is, and have the same bits in any company:
+ * they are looked up in a cache first, computed where they are missing, and put there. So a run has
+ * the same bits with a cache and without, and after a resume, whatever the cache holds.
+ *
+ * The key of a cache is a hash of all that its rows depend on: the frozen weights, the model's
+ * sizes, the pack with its preprocessing, the cut, the number type and the kernels of OpenBLAS.
+ * Invalid entries need no removal: other weights have another key. */
+#ifndef TH_TRAINER_FROZEN_H
+#define TH_TRAINER_FROZEN_H
+
+#include "dataloader/feature_cache.h"
+#include "dataloader/pack.h"
+#include "trainer/towers/tower.h"
+
+typedef struct {
+    const th_parameters *parameters;
+    th_tower             tower;
+    th_pack             *pack;
+    const char          *folder; // of caches
+    int64_t              budget_bytes;
+    int                  rank;
+    bool                 random_crop; // pictures are not the same in every epoch
+} th_frozen_cache_options;
+
+/* *out = the cache of the tower's frozen part, or NULL when there is nothing to keep: the tower
+ * trains from the bottom, the budget is 0, the input is not deterministic, or (text) the cut is
+ * inside the blocks, where rows have no fixed size. Errors: of th_feature_cache_open; go on
+ * without. Local. */
+TH_MUST_CHECK th_code th_frozen_cache_open(const th_frozen_cache_options *options,
+                                           th_feature_cache **out, th_err *err);
+
+/* Bytes for the rows at the cut of n samples (of so many tokens in all). Local. */
+size_t th_frozen_bytes(const th_parameters *parameters, th_tower tower, int64_t n, int64_t tokens);
+
+/* th_image_forward and th_text_forward through a cache (NULL: none). records[n]: which records the
+ * pictures are; captions are known by their tokens. With a tape the rows stay in the arena below
+ * it. */
+TH_MUST_CHECK th_code th_frozen_image_forward(th_feature_cache *cache, const th_image_tower *tower,
+                                              const uint8_t *pixels, const int64_t *records,
+                                              int64_t n, th_arena *arena, th_tape **out_tape,
+                                              th_real *features, th_err *err);
+TH_MUST_CHECK th_code th_frozen_text_forward(th_feature_cache *cache, const th_text_tower *tower,
+                                             const th_captions *captions, th_arena *arena,
+                                             th_tape **out_tape, th_real *features, th_err *err);
+
+#endif
