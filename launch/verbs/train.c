@@ -154,6 +154,17 @@ out:
     return rc;
 }
 
+// Rank 0 speaks for all, and before the world closes: once a rank has ended with a code other than
+// 0, mpirun ends the others.
+static void say_how_it_ended(const job *this, th_err *err)
+{
+    if (this->world.rank == 0 && err->code == TH_ESTOP)
+        th_info("%s; %s", err->what, err->fix);
+    else if (this->world.rank == 0)
+        th_log_error(TH_ALARM, err);
+    err->code = TH_OK;
+}
+
 th_code th_verb_train(const th_command_line *line, th_err *err)
 {
     job this = { .directory = { .lock = -1 } };
@@ -181,8 +192,8 @@ out:
     th_run_directory_close(&this.directory);
     free(this.resolved);
     th_arena_close(&this.pool);
-    if (this.world.mpi && rc != TH_OK && this.world.rank != 0)
-        err->code = TH_OK; // rank 0 speaks for all
+    if (this.world.mpi && rc != TH_OK)
+        say_how_it_ended(&this, err);
     th_world_close(&this.world);
     return rc;
 }

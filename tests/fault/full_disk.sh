@@ -12,8 +12,8 @@ if ! mount -t tmpfs -o size=12m tmpfs disk 2>/dev/null; then
 fi
 trap 'umount -l "$folder/disk"; leave' EXIT
 
-fill() {
-    dd if=/dev/zero of=disk/filler bs=4k 2>/dev/null && fail "the disk does not fill" || true
+fill() { # to another file each time, as a checkpoint that failed gives its room back
+    dd if=/dev/zero of="disk/filler$SECONDS$RANDOM" bs=4k 2>/dev/null && fail "the disk does not fill" || true
 }
 wait_for() { # a line in run.log, more than $2 times
     local until=$((SECONDS + 60))
@@ -30,22 +30,23 @@ complete() { # every step once, in order
 }
 
 arguments="train run.yaml eval.every=never checkpoint.every=20steps"
-ranks 2 $arguments for=1500steps run_dir=disk/run >run.log 2>&1 &
+ranks 2 $arguments for=4000steps run_dir=disk/run >run.log 2>&1 &
 job=$!
 wait_for 'committed' 0
 fill
 committed=$(grep -c committed run.log)
 wait_for 'ALARM.*checkpoint of step .* failed; older generations stand' 1
+fill
 wait_for 'ALARM.*could not write metrics.jsonl: No space left on device' 0
 wait_for 'ALARM.*checkpoint of step .* failed' 3 # it does go on
 expect 0 "$thaw" ckpt verify disk/run
-rm disk/filler
+rm disk/filler*
 wait_for 'committed' "$committed"
 code=0
 wait $job || code=$?
 [ $code = 0 ] || fail "the run ended with code $code"
-complete disk/run 1500
-[ "$(basename "$(newest disk/run)")" = step-00001500.h5 ] || fail "no checkpoint of the last step"
+complete disk/run 4000
+[ "$(basename "$(newest disk/run)")" = step-00004000.h5 ] || fail "no checkpoint of the last step"
 expect 0 "$thaw" ckpt verify disk/run
 [ -e disk/run/DONE ] || fail "no DONE"
 rm -r disk/run
@@ -59,7 +60,7 @@ code=0
 wait $job || code=$?
 [ $code = 74 ] || fail "a run without its last checkpoint ended with code $code, not 74"
 [ ! -e disk/run/DONE ] || fail "DONE without the last checkpoint"
-rm disk/filler
+rm disk/filler*
 expect 0 ranks 2 $arguments for=300steps run_dir=disk/run
 complete disk/run 300
 expect 0 ranks 2 $arguments for=300steps run_dir=alone

@@ -1,7 +1,8 @@
 /* trainer/nn/linear.h - y = x W^T + b, weights [out, in] as in torch.
  *
- * Forward and dx are products whose rows have the same bits in any company (trainer/nn/steady.h): a
- * sample's features do not depend on the batch around it. dW goes through BLAS.
+ * Forward is a product whose rows have the same bits in any company (trainer/nn/steady.h): a
+ * sample's features do not depend on the batch around it. dx takes
+ * the faster of that product and BLAS, dW goes through BLAS.
  *
  * Calls: Local. The row functions run on the calling thread, for the rows they are given; the
  * th_*_share functions are called by every thread of an OpenMP team and each does its part. */

@@ -24,4 +24,7 @@
 void th_steady(th_form form_b, int64_t m, int64_t n, int64_t k, const th_real *a, int64_t lda,
                const th_real *b, int64_t ldb, bool add, th_real *c, int64_t ldc);
 
+/* Is it faster here than BLAS? Where rows need no steady bits this decides: with AVX-512 it is. */
+bool th_steady_leads(void);
+
 #endif
