@@ -85,6 +85,8 @@ const th_option th_train_table[] = {
         .since = "0.1", .help = "AdamW's decay of the two moments"),
     OPT("optimizer.clip_norm", clip_norm, .fallback = "1.0", .max = 1e9, .when = TH_PER_STAGE,
         .since = "0.1", .help = "largest norm of the whole gradient; 0: no clipping"),
+    OPT("optimizer.decay_positions", decay_positions, .fallback = "false", .when = TH_PER_STAGE,
+        .since = "0.2", .help = "weight decay of embeddings of positions too, as open_clip has it"),
     OPT("optimizer.eps", eps, .fallback = "1e-6", .min = 1e-30, .max = 1, .when = TH_PER_STAGE,
         .since = "0.1", .help = "AdamW's epsilon"),
     OPT("optimizer.lr", lr, .fallback = "5e-4", .max = 10, .when = TH_PER_STAGE, .since = "0.1",

@@ -25,6 +25,7 @@ typedef struct {
     int64_t     batch, captions, seed;
     th_span     length;
     double      lr, weight_decay, eps, clip_norm;
+    bool        decay_positions;
     th_pair     betas;
     th_span     warmup;
     const char *lr_shape;

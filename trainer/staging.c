@@ -56,6 +56,7 @@ static th_code lay_out_rates(th_session *session, th_err *err)
                                  .beta2 = o->betas.second,
                                  .eps = o->eps,
                                  .weight_decay = o->weight_decay,
+                                 .decay_positions = o->decay_positions,
                                  .clip_norm = o->clip_norm };
 out:
     return rc;

@@ -126,6 +126,12 @@ double th_gradient_norm(const th_parameters *parameters)
     return sqrt(sum);
 }
 
+// The embeddings of positions are the only rows of two dimensions that the table spares.
+static bool decays(const th_adamw *adamw, const th_parameter *row)
+{
+    return row->decay || (adamw->decay_positions && row->dimensions >= 2);
+}
+
 static struct coefficients coefficients_of(const th_adamw *adamw, bool decay, double t, double lr,
                                            double clip)
 {
@@ -172,7 +178,7 @@ void th_adamw_update(th_parameters *parameters, const th_adamw *adamw, const dou
                 continue;
             update(parameters->weight + from, parameters->gradient + from,
                    parameters->exp_avg + from, parameters->exp_avg_sq + from, count,
-                   coefficients_of(adamw, parameters->rows[row].decay,
+                   coefficients_of(adamw, decays(adamw, &parameters->rows[row]),
                                    (double)parameters->step[row], lr[row], clip));
         }
     }

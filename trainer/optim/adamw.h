@@ -12,8 +12,9 @@
 
 typedef struct {
     double beta1, beta2, eps;
-    double weight_decay; // applies to rows with decay
-    double clip_norm;    // largest global norm of the gradient, 0: no clipping
+    double weight_decay;    // applies to rows with decay
+    double clip_norm;       // largest global norm of the gradient, 0: no clipping
+    bool   decay_positions; // embeddings of positions decay too, as open_clip has it
 } th_adamw;
 
 /* Euclidean norm over the gradients of the trainable rows, in double, in a fixed order: the same

@@ -8,6 +8,7 @@
 #include "base/philox.h"
 #include "trainer/optim/adamw.h"
 #include <omp.h>
+#include <string.h>
 
 // Of the weights, which are about 1 here, after 50 steps of about 1e-2: float rounds each of these
 // to 6e-8, and 50 such errors add up to less than 50 * 6e-8; the moments' are scaled by the step.
@@ -112,7 +113,7 @@ static double norm_of(const th_parameters *table)
 }
 
 // 50 steps; every third row is frozen until step 10 and then begins at its own t = 1.
-static void fifty_steps(double clip_norm)
+static void fifty_steps(double clip_norm, bool decay_positions)
 {
     th_parameters table = table_open();
     struct twin   twin = twin_open(&table);
@@ -120,6 +121,7 @@ static void fifty_steps(double clip_norm)
     th_adamw      adamw = usual;
 
     adamw.clip_norm = clip_norm;
+    adamw.decay_positions = decay_positions;
     for (uint32_t step = 0; step < 50; step++) {
         for (int row = 0; row < table.row_count; row++)
             table.rows[row].trainable = row % 3 != 1 || step >= 10;
@@ -131,10 +133,11 @@ static void fifty_steps(double clip_norm)
         for (int row = 0; row < table.row_count; row++) {
             const th_parameter *p = &table.rows[row];
             double              t = step + 1 - (row % 3 == 1 ? 10 : 0);
+            bool decay = p->decay || (decay_positions && strstr(p->name, "positional_embedding"));
             for (int64_t i = p->offset; p->trainable && i < p->offset + p->count; i++)
                 torch_step(&twin.weight[i], &twin.m[i], &twin.v[i],
                            scale * (double)table.gradient[i], lr[row],
-                           p->decay ? adamw.weight_decay : 0, t);
+                           decay ? adamw.weight_decay : 0, t);
         }
     }
     int scale_row = th_parameters_find(&table, "logit_scale"), decaying = 0;
@@ -154,14 +157,20 @@ static void fifty_steps(double clip_norm)
 static void fifty_steps_are_torchs(void **state)
 {
     (void)state;
-    fifty_steps(0);
+    fifty_steps(0, false);
 }
 
 // The gradients' norm is about 100: every step is clipped.
 static void fifty_clipped_steps_are_torchs(void **state)
 {
     (void)state;
-    fifty_steps(1);
+    fifty_steps(1, false);
+}
+
+static void fifty_steps_that_decay_positions_are_torchs(void **state)
+{
+    (void)state;
+    fifty_steps(0, true);
 }
 
 // Without contraction, this is the source's arithmetic and nothing else, on any processor. Volatile
@@ -330,6 +339,7 @@ static int adamw_main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fifty_steps_are_torchs),
         cmocka_unit_test(fifty_clipped_steps_are_torchs),
+        cmocka_unit_test(fifty_steps_that_decay_positions_are_torchs),
         cmocka_unit_test(bits_are_those_of_the_scalar_source),
         cmocka_unit_test(frozen_rows_keep_every_byte),
         cmocka_unit_test(logit_scale_stays_between_1_and_100),
