@@ -1,6 +1,6 @@
 # launch/packages.sh - the Debian packages that thaw needs, listed once. Source it, then call
 #
-#     thaw_install_packages build test demo     # any of the three lists
+#     thaw_install_packages build test demo     # any of the four lists
 #
 # It installs what is missing and nothing else, and says so before it does.
 
@@ -11,6 +11,8 @@ thaw_packages_build="build-essential cmake ninja-build pkg-config libopenmpi-dev
     libhwloc-dev libcmocka-dev"
 thaw_packages_test="git procps clang-format clang-tidy hdf5-tools lmdb-utils python3-h5py python3-lmdb
     python3-numpy python3-pil"
+# What the reference tests compare with, beside what pip gets (tests/parity/install.sh).
+thaw_packages_parity="python3-torch python3-torchvision python3-pip"
 thaw_packages_demo="libexpat1-dev fonts-noto-color-emoji unicode-cldr-core"
 
 thaw_install_packages() {

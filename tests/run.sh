@@ -4,9 +4,10 @@
 #     ./tests/run.sh
 #
 # First the unit tests under AddressSanitizer (with its search for leaks) and UndefinedBehaviorSanitizer
-# in build-asan/, then all tests in build/, so that the last lines are ctest's summary of everything.
-# The exit code is 0 only when both passed. A test that cannot run here is listed as skipped; its reason
-# stands in build/Testing/Temporary/LastTest.log.
+# in build-asan/, then all tests in build/, and last the reference tests, which compare with torch,
+# open_clip and transformers (docs/parity.md; they install these into build/, and are skipped, with the
+# reason as the last line, where they cannot). The exit code is 0 only when all passed. A test that
+# cannot run here is listed as skipped; its reason stands in build/Testing/Temporary/LastTest.log.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . launch/packages.sh
@@ -25,4 +26,8 @@ UBSAN_OPTIONS=print_stacktrace=1 \
 
 cmake -S . -B build -G Ninja -DTH_WERROR=ON
 ninja -C build -j "$jobs" all bench # nothing runs the benchmarks here, but they must build
-ctest --test-dir build -j "$jobs" --no-tests=error --output-on-failure
+ctest --test-dir build -j "$jobs" -LE '^parity$' --no-tests=error --output-on-failure
+ctest --test-dir build -j "$jobs" -L '^parity$' --no-tests=error --output-on-failure
+if [ -s build/parity/SKIPPED ]; then
+    echo "SKIPPED: no comparison with torch, open_clip and transformers: $(cat build/parity/SKIPPED)"
+fi

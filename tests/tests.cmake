@@ -60,6 +60,28 @@ foreach(script ${scripts})
         ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
 endforeach()
 
+# Reference tests: thaw beside torch, open_clip and transformers. The first one installs these, or says
+# why it cannot; then the others are skipped. A program tests/parity/<name>.c is built as parity_<name>.
+file(GLOB programs CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/parity/*.c)
+foreach(source ${programs})
+    get_filename_component(name ${source} NAME_WE)
+    add_executable(parity_${name} ${source})
+    target_link_libraries(parity_${name} PRIVATE th_launch)
+endforeach()
+file(GLOB scripts CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/parity/*.sh)
+foreach(script ${scripts})
+    get_filename_component(name ${script} NAME_WE)
+    add_test(NAME parity/${name} COMMAND bash ${script} ${CMAKE_BINARY_DIR}
+             WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(parity/${name} PROPERTIES LABELS parity TIMEOUT 900 SKIP_RETURN_CODE 77
+        ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
+    if(name STREQUAL "install")
+        set_tests_properties(parity/${name} PROPERTIES FIXTURES_SETUP reference)
+    else()
+        set_tests_properties(parity/${name} PROPERTIES FIXTURES_REQUIRED reference)
+    endif()
+endforeach()
+
 # Benchmarks, `ninja bench`: one program each, given everything. They print JSON lines and are not tests.
 add_custom_target(bench)
 add_library(bench_common STATIC EXCLUDE_FROM_ALL)
