@@ -108,24 +108,28 @@ static void draw_captions(const th_loader_options *options, int64_t epoch, int64
     }
 }
 
-// Appends SOT, the caption's tokens and EOT to `to`; returns their number. A caption ends at an EOT
-// of its own (one may spell it), as only what stands before the first one reaches the pooled row.
-static th_code put_caption(const th_caption *caption, int64_t context, int64_t vocabulary,
-                           int32_t *to, int64_t *out_count, th_err *err)
+// Appends a caption's tokens to `to`, with the ids that belong around it; returns their number. One
+// of CLIP's ends at an EOT of its own (it may spell one), as only what stands before the first one
+// reaches the pooled row.
+static th_code put_caption(const th_caption *caption, int64_t context,
+                           const th_tokenizer *tokenizer, int32_t *to, int64_t *out_count,
+                           th_err *err)
 {
     th_code rc = TH_OK;
-    int64_t count = 0;
+    int64_t count = 0, vocabulary = th_tokenizer_vocabulary(tokenizer);
+    int32_t end = th_tokenizer_end(tokenizer);
+    bool    ends_at_its_own = th_tokenizer_kind(tokenizer) == TH_TOKENS_CLIP;
 
-    to[count++] = (int32_t)(vocabulary - 2);
+    to[count++] = th_tokenizer_begin(tokenizer);
     for (uint32_t i = 0; i < caption->token_count && count < context - 1; i++) {
         int32_t token = caption->tokens[i];
         TH_CHECK(token >= 0 && token < vocabulary, TH_EDATA, fix_record,
                  "damaged record: token %d of a vocabulary of %lld", token, (long long)vocabulary);
-        if (token == vocabulary - 1)
+        if (token == end && ends_at_its_own)
             break;
         to[count++] = token;
     }
-    to[count++] = (int32_t)(vocabulary - 1);
+    to[count++] = end;
     *out_count = count;
 out:
     return rc;
@@ -135,8 +139,7 @@ static th_code make_tokens(const th_loader_options *options, int64_t epoch, int6
                            const th_record *record, int *picks, th_batch_sample *out, th_err *err)
 {
     th_code rc = TH_OK;
-    int64_t vocabulary = th_pack_describe(options->pack)->vocabulary, used = 0;
-    int64_t count = options->captions ? options->captions : record->caption_count;
+    int64_t used = 0, count = options->captions ? options->captions : record->caption_count;
 
     TH_CHECK(record->caption_count > 0, TH_EDATA, fix_record, "damaged record: it has no captions");
     draw_captions(options, epoch, number, record->caption_count, picks);
@@ -146,8 +149,8 @@ static th_code make_tokens(const th_loader_options *options, int64_t epoch, int6
         int64_t           length = 0;
         TH_TRY(grow(&out->tokens, &out->token_room, used + caption->token_count + 2,
                     sizeof *out->tokens, err));
-        TH_TRY(
-            put_caption(caption, options->context, vocabulary, out->tokens + used, &length, err));
+        TH_TRY(put_caption(caption, options->context, th_pack_tokenizer(options->pack),
+                           out->tokens + used, &length, err));
         used += length;
         out->ends[k] = used;
     }

@@ -17,7 +17,7 @@ typedef struct { // a record that was passed over, and why
 
 typedef struct { // zeroed at first; its memory is used again, th_batch_sample_done gives it back
     int64_t          record;
-    int32_t         *tokens;        // captions back to back, each SOT .. EOT
+    int32_t         *tokens;        // captions back to back, each with its begin and end
     int64_t         *ends;          // [caption_count]: where each ends in tokens
     int64_t          caption_count; // K, or all of the record
     int64_t          token_room, caption_room;

@@ -24,7 +24,7 @@ typedef struct {
     // central square of the pack's size (a margin is cut off), resized when `size` is smaller.
     bool    random_crop;
     double  crop_scale[2]; // area range, open_clip: 0.9 .. 1.0
-    int64_t context;       // tokens, SOT and EOT included
+    int64_t context;       // tokens, with those that stand around a caption
     int     threads;       // reading threads, >= 1
     int     ahead;         // batches prepared ahead, >= 1
     // Of the pack's records; when this rank has met more damaged ones the run stops (TH_EDATA), at
@@ -36,9 +36,10 @@ typedef struct {
     int64_t        position; // of this rank's first sample
     int64_t        n;        // samples of this rank
     const uint8_t *pixels;   // [n, size, size, 3] RGB
-    const int32_t *tokens;   // captions back to back, each SOT .. EOT, cut to context with EOT last
-    const int64_t *offsets;  // [n * K + 1]: caption k of sample i is i * K + k. When captions is 0:
-                             // [caption_count + 1]
+    const int32_t
+        *tokens; // captions back to back, each begin .. end, cut to context with the end last
+    const int64_t *offsets; // [n * K + 1]: caption k of sample i is i * K + k. When captions is 0:
+                            // [caption_count + 1]
     int64_t        caption_count;
     const int64_t *sample_of; // [caption_count] index into this batch's samples
     const int64_t *records;   // [n] record numbers, after replacement

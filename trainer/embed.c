@@ -31,8 +31,8 @@ th_code th_embed_texts(const th_parameters *parameters, const th_tokenizer *toke
         TH_CHECK(count > 0, TH_EUSAGE, "write at least one word", "text \"%s\" has no token",
                  texts[i]);
         count = count < room ? count : room;
-        at[0] = (int32_t)text->vocabulary - 2;
-        at[count + 1] = (int32_t)text->vocabulary - 1;
+        at[0] = th_tokenizer_begin(tokenizer);
+        at[count + 1] = th_tokenizer_end(tokenizer);
         offsets[i + 1] = offsets[i] + count + 2;
     }
     th_captions captions = { .tokens = tokens, .offsets = offsets, .n = n };

@@ -14,8 +14,8 @@ typedef struct {
 } th_image_config;
 
 typedef struct {
-    int64_t context;    // longest caption in tokens, SOT and EOT included
-    int64_t vocabulary; // of the pack's tokenizer; EOT is vocabulary - 1, SOT vocabulary - 2
+    int64_t context;    // longest caption in tokens, with those that stand around it
+    int64_t vocabulary; // of the pack's tokenizer: every token is below it
     int64_t width, layers, heads;
 } th_text_config;
 

@@ -114,6 +114,22 @@ int64_t th_tokenizer_vocabulary(const th_tokenizer *tokenizer)
     return (int64_t)TH_BYTE_SYMBOLS + tokenizer->bpe.merges + 2;
 }
 
+th_token_kind th_tokenizer_kind(const th_tokenizer *tokenizer)
+{
+    (void)tokenizer;
+    return TH_TOKENS_CLIP;
+}
+
+int32_t th_tokenizer_begin(const th_tokenizer *tokenizer)
+{
+    return (int32_t)(th_tokenizer_vocabulary(tokenizer) - 2);
+}
+
+int32_t th_tokenizer_end(const th_tokenizer *tokenizer)
+{
+    return (int32_t)(th_tokenizer_vocabulary(tokenizer) - 1);
+}
+
 uint64_t th_tokenizer_hash(const th_tokenizer *tokenizer)
 {
     return tokenizer->hash;
@@ -179,8 +195,8 @@ static int64_t append_word(const th_tokenizer *tokenizer, const th_word *word, c
     cache_slot *slot = NULL;
 
     if (word->kind != TH_WORD_TEXT) {
-        int64_t sot = th_tokenizer_vocabulary(tokenizer) - 2;
-        int32_t id = (int32_t)(word->kind == TH_WORD_SOT ? sot : sot + 1);
+        int32_t id =
+            word->kind == TH_WORD_SOT ? th_tokenizer_begin(tokenizer) : th_tokenizer_end(tokenizer);
 
         return append(ids, count, room, &id, 1);
     }

@@ -20,10 +20,21 @@ TH_MUST_CHECK th_code th_tokenizer_open(const char *merges, size_t size, th_toke
 TH_MUST_CHECK th_code th_tokenizer_open_file(const char *path, th_tokenizer **out, th_err *err);
 void                  th_tokenizer_close(th_tokenizer *tokenizer); // accepts NULL
 
-int64_t  th_tokenizer_vocabulary(const th_tokenizer *tokenizer); // SOT is this - 2, EOT this - 1
+typedef enum {
+    TH_TOKENS_CLIP, // byte pairs; a text model pools where the first end of text stands
+    TH_TOKENS_BERT, // WordPiece
+} th_token_kind;
+
+th_token_kind th_tokenizer_kind(const th_tokenizer *tokenizer);
+int64_t       th_tokenizer_vocabulary(const th_tokenizer *tokenizer); // every id is below it
+
+/* The ids that stand before and behind a caption: CLIP's start and end of text, BERT's [CLS] and
+ * [SEP]. */
+int32_t  th_tokenizer_begin(const th_tokenizer *tokenizer);
+int32_t  th_tokenizer_end(const th_tokenizer *tokenizer);
 uint64_t th_tokenizer_hash(const th_tokenizer *tokenizer); // of the merges: two alike encode alike
 
-/* Ids of a caption (UTF-8, any bytes: invalid sequences become U+FFFD), without SOT and EOT, at
+/* Ids of a caption (UTF-8, any bytes: invalid sequences become U+FFFD), without those around it, at
  * most `room`. Returns the number of ids, counted on up to room + 1, so that a cut caption can be
  * told; -1 when memory is out or the caption is over TH_CAPTION_MOST bytes. A caption that spells
  * "<|endoftext|>" gets that id, as in CLIP. Time grows as n log n with a word, linearly with the
