@@ -114,11 +114,11 @@ class Pack:
         return out
 
 
-def checkpoint_weights(path):
-    """name -> float32 tensor of a checkpoint or of imported weights (docs/checkpoint.md)."""
+def checkpoint_weights(path, group="model"):
+    """name -> float32 tensor of a checkpoint's weights, or of a moment (docs/checkpoint.md)."""
     with h5py.File(path) as f:
         weights = {}
-        f["model"].visititems(
+        f[group].visititems(
             lambda name, d: weights.update({name: torch.from_numpy(np.array(d[()]))})
             if isinstance(d, h5py.Dataset)
             else None
@@ -174,6 +174,86 @@ def open_clip_model(config, weights=None, seed=1):
     else:
         stir(model)
     return model.train()
+
+
+def hf_config(config):
+    """The same sizes as transformers' CLIPConfig."""
+    from transformers import CLIPConfig
+
+    image, text = config["vision_cfg"], config["text_cfg"]
+    activation = "quick_gelu" if config["quick_gelu"] else "gelu"
+    return CLIPConfig(
+        projection_dim=config["embed_dim"],
+        vision_config={
+            "hidden_size": image["width"],
+            "intermediate_size": 4 * image["width"],
+            "num_hidden_layers": image["layers"],
+            "num_attention_heads": image["width"] // image["head_width"],
+            "image_size": image["image_size"],
+            "patch_size": image["patch_size"],
+            "hidden_act": activation,
+        },
+        text_config={
+            "hidden_size": text["width"],
+            "intermediate_size": 4 * text["width"],
+            "num_hidden_layers": text["layers"],
+            "num_attention_heads": text["heads"],
+            "max_position_embeddings": text["context_length"],
+            "vocab_size": text["vocab_size"],
+            "hidden_act": activation,
+            "bos_token_id": text["vocab_size"] - 2,
+            "eos_token_id": text["vocab_size"] - 1,
+        },
+    )
+
+
+def hf_weights(weights):
+    """open_clip's names and layouts as CLIPModel's: queries, keys and values apart, projections transposed."""
+    rename = [
+        ("conv1.weight", "embeddings.patch_embedding.weight"),
+        ("class_embedding", "embeddings.class_embedding"),
+        ("token_embedding.weight", "embeddings.token_embedding.weight"),
+        ("positional_embedding", "embeddings.position_embedding.weight"),
+        ("ln_pre", "pre_layrnorm"),
+        ("ln_post", "post_layernorm"),
+        ("ln_final", "final_layer_norm"),
+        ("transformer.resblocks", "encoder.layers"),
+        ("ln_1", "layer_norm1"),
+        ("ln_2", "layer_norm2"),
+        ("attn.out_proj", "self_attn.out_proj"),
+        ("mlp.c_fc", "mlp.fc1"),
+        ("mlp.c_proj", "mlp.fc2"),
+    ]
+    out = {}
+    for name, w in weights.items():
+        if name == "logit_scale":
+            out[name] = w
+        elif name in ("visual.proj", "text_projection"):
+            out[f"{'visual' if name.startswith('visual') else 'text'}_projection.weight"] = w.T.contiguous()
+        else:
+            tower, rest = ("vision", name[7:]) if name.startswith("visual.") else ("text", name)
+            for was, becomes in rename:
+                rest = rest.replace(was, becomes)
+            rest = f"{tower}_model.{rest}"
+            if "in_proj_" in rest:
+                for part, piece in zip("qkv", w.chunk(3)):
+                    out[rest.replace("attn.in_proj_", f"self_attn.{part}_proj.")] = piece.clone()
+            else:
+                out[rest] = w
+    return out
+
+
+def hf_model(config, weights=None, seed=1):
+    """transformers' CLIPModel; weights under open_clip's names."""
+    from transformers import CLIPModel
+
+    torch.manual_seed(seed)
+    model = CLIPModel(hf_config(config))
+    if weights is not None:
+        model.load_state_dict(hf_weights(weights))
+    else:
+        stir(model)
+    return model.train()  # there is no dropout
 
 
 def stir(model, seed=2):
