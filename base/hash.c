@@ -54,7 +54,9 @@ uint64_t th_hasher_value(const th_hasher *hasher)
     return XXH3_64bits_digest(hasher->state);
 }
 
-th_code th_hash_file(const char *path, uint64_t *out_hash, uint64_t *out_bytes, th_err *err)
+// The first `limit` bytes, or fewer when the file ends before.
+static th_code hash_head(const char *path, uint64_t limit, uint64_t *out_hash, uint64_t *out_bytes,
+                         th_err *err)
 {
     th_code        rc = TH_OK;
     const char    *fix = "check that the file exists and is readable, and the health of the disk";
@@ -68,8 +70,9 @@ th_code th_hash_file(const char *path, uint64_t *out_hash, uint64_t *out_bytes, 
     TH_CHECK(piece = malloc(PIECE_BYTES), TH_EIO, "free some memory",
              "could not hash file \"%s\": out of memory", path);
     TH_TRY(th_hasher_open(&hasher, err));
-    for (ssize_t got = 1; got != 0;) {
-        got = read(fd, piece, PIECE_BYTES);
+    for (ssize_t got = 1; got != 0 && bytes < limit;) {
+        uint64_t left = limit - bytes;
+        got = read(fd, piece, left < PIECE_BYTES ? (size_t)left : PIECE_BYTES);
         if (got < 0 && errno == EINTR)
             continue;
         TH_CHECK(got >= 0, TH_EIO, fix, "could not read file \"%s\" at byte %" PRIu64 ": %s", path,
@@ -78,13 +81,36 @@ th_code th_hash_file(const char *path, uint64_t *out_hash, uint64_t *out_bytes, 
         bytes += (uint64_t)got;
     }
     *out_hash = th_hasher_value(hasher);
-    if (out_bytes)
-        *out_bytes = bytes;
+    *out_bytes = bytes;
 out:
     th_hasher_close(hasher);
     free(piece);
     if (fd >= 0)
         (void)close(fd); // opened for reading: nothing left to lose
+    return rc;
+}
+
+th_code th_hash_file(const char *path, uint64_t *out_hash, uint64_t *out_bytes, th_err *err)
+{
+    uint64_t bytes;
+    th_code  rc = TH_OK;
+
+    TH_TRY(hash_head(path, UINT64_MAX, out_hash, &bytes, err));
+    if (out_bytes)
+        *out_bytes = bytes;
+out:
+    return rc;
+}
+
+th_code th_hash_file_head(const char *path, uint64_t head_bytes, uint64_t *out_hash, th_err *err)
+{
+    uint64_t bytes;
+    th_code  rc = TH_OK;
+
+    TH_TRY(hash_head(path, head_bytes, out_hash, &bytes, err));
+    TH_CHECK(bytes == head_bytes, TH_EDATA, "get the file again from where it is whole",
+             "file \"%s\" ends at byte %" PRIu64 ", before %" PRIu64, path, bytes, head_bytes);
+out:
     return rc;
 }
 

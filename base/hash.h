@@ -19,6 +19,10 @@ uint64_t              th_hasher_value(const th_hasher *hasher);
 TH_MUST_CHECK th_code th_hash_file(const char *path, uint64_t *out_hash, uint64_t *out_bytes,
                                    th_err *err);
 
+/* Hash of the first head_bytes of a file. Errors: TH_EDATA when it is shorter, TH_EIO. */
+TH_MUST_CHECK th_code th_hash_file_head(const char *path, uint64_t head_bytes, uint64_t *out_hash,
+                                        th_err *err);
+
 #define TH_HASH_TEXT 17 // 16 hexadecimal digits and the zero
 void th_hash_print(uint64_t hash, char out[TH_HASH_TEXT]);
 /* Reads what th_hash_print wrote; false when it is not exactly that. */

@@ -40,9 +40,9 @@ TH_MUST_CHECK th_code th_generation_verify(const char *folder, const th_generati
 TH_MUST_CHECK th_code th_generations_newest_good(const char *folder, th_generation *out,
                                                  bool *out_found, th_err *err);
 
-/* A generation held open for reading. Size and whole-file hash are checked before HDF5 sees the
- * file. Errors: TH_EUSAGE for a name that no generation has, TH_EDATA when there is no manifest or
- * the file is not as it says; TH_EIO. */
+/* A generation, or a weights file (checkpoint/weights_file.h: any other name), held open for
+ * reading. Size and whole-file hash are checked before HDF5 sees the file. Errors: TH_EDATA when
+ * there is no manifest, or no hash at the end, or the file is not as it says; TH_EIO. */
 typedef struct th_reader th_reader;
 TH_MUST_CHECK th_code    th_reader_open(const char *path, th_reader **out, th_err *err);
 void                     th_reader_close(th_reader *reader); // accepts NULL

@@ -3,6 +3,7 @@
 #include "checkpoint/chunks.h"
 #include "checkpoint/layout.h"
 #include "checkpoint/verify.h"
+#include "checkpoint/weights_file.h"
 
 #include <limits.h>
 #include <math.h>
@@ -11,7 +12,8 @@
 #include <string.h>
 
 struct th_reader {
-    th_manifest manifest;
+    th_manifest manifest; // of a generation
+    bool        alone;    // a weights file: it has no manifest, and its own hash was compared
     th_layout  *layout;
 };
 
@@ -51,6 +53,22 @@ out:
     return rc == TH_OK ? TH_OK : th_during(err, "opening %s", name);
 }
 
+static th_code open_weights(const char *path, th_reader **out, th_err *err)
+{
+    th_reader *reader = NULL;
+    th_code    rc = TH_OK;
+
+    TH_TRY(th_alloc(1, sizeof *reader, "weights", (void **)&reader, err));
+    TH_TRY(th_weights_file_check(path, err));
+    TH_TRY(th_layout_open(path, &reader->layout, err));
+    reader->alone = true;
+    *out = reader;
+    reader = NULL;
+out:
+    th_reader_close(reader);
+    return rc == TH_OK ? TH_OK : th_during(err, "opening \"%s\"", path);
+}
+
 th_code th_reader_open(const char *path, th_reader **out, th_err *err)
 {
     th_code     rc = TH_OK;
@@ -64,8 +82,8 @@ th_code th_reader_open(const char *path, th_reader **out, th_err *err)
              path);
     if (slash)
         (void)snprintf(folder, sizeof folder, "%.*s", (int)length, path);
-    TH_CHECK(th_name_step(name, ".h5", &step) || th_name_step(name, "-2.h5", &step), TH_EUSAGE,
-             "name a file as in \"ckpt/step-00001200.h5\"", "\"%s\" is not a checkpoint", path);
+    if (!th_name_step(name, ".h5", &step) && !th_name_step(name, "-2.h5", &step))
+        return open_weights(path, out, err);
     th_manifest_name(step, short_name);
     TH_CHECK(th_path_join(manifest, sizeof manifest, folder, short_name) &&
                  th_path_exists(manifest),
@@ -147,13 +165,14 @@ static th_code load_part(const th_reader *reader, int index, const char *name, t
 {
     th_code  rc = TH_OK;
     char     path[TH_TENSOR_PATH];
-    uint64_t wants, hash;
+    uint64_t wants = 0, hash;
 
     th_tensor_path(part, name, path);
-    TH_CHECK(th_manifest_find(&reader->manifest, path, &wants), TH_EDATA, fix_data,
+    TH_CHECK(reader->alone || th_manifest_find(&reader->manifest, path, &wants), TH_EDATA, fix_data,
              "\"%s\" is not in the manifest", path);
     TH_TRY(th_layout_read(reader->layout, index, part, data, &hash, err));
-    TH_CHECK(hash == wants, TH_EDATA, fix_data, "\"%s\" is damaged: its hash differs", path);
+    TH_CHECK(reader->alone || hash == wants, TH_EDATA, fix_data,
+             "\"%s\" is damaged: its hash differs", path);
 out:
     return rc;
 }
