@@ -168,16 +168,20 @@ out:
     return rc;
 }
 
-th_code th_config_open(const char *path, th_config **out, th_err *err)
+// Takes `text` over.
+static th_code parse(const char *path, char *text, size_t size, th_config **out, th_err *err)
 {
     th_config    *config = NULL;
     yaml_parser_t parser;
-    size_t        size;
     th_code       rc = TH_OK;
 
-    TH_TRY(th_alloc(1, sizeof *config, "run file", (void **)&config, err));
+    rc = th_alloc(1, sizeof *config, "run file", (void **)&config, err);
+    if (rc != TH_OK) {
+        free(text);
+        return rc;
+    }
     config->path = path;
-    TH_TRY(th_file_read(path, FILE_BYTES, &config->text, &size, err));
+    config->text = text;
     TH_CHECK(yaml_parser_initialize(&parser), TH_EIO, "free some memory",
              "could not start reading \"%s\"", path);
     yaml_parser_set_input_string(&parser, (const unsigned char *)config->text, size);
@@ -194,6 +198,29 @@ th_code th_config_open(const char *path, th_config **out, th_err *err)
 out:
     if (rc != TH_OK)
         th_config_close(config);
+    return rc;
+}
+
+th_code th_config_open(const char *path, th_config **out, th_err *err)
+{
+    char   *text = NULL;
+    size_t  size;
+    th_code rc = TH_OK;
+
+    TH_TRY(th_file_read(path, FILE_BYTES, &text, &size, err));
+    TH_TRY(parse(path, text, size, out, err));
+out:
+    return rc;
+}
+
+th_code th_config_parse(const char *text, const char *name, th_config **out, th_err *err)
+{
+    char   *copy = strdup(text);
+    th_code rc = TH_OK;
+
+    TH_CHECK(copy, TH_EIO, "free some memory", "could not copy %s: out of memory", name);
+    TH_TRY(parse(name, copy, strlen(copy), out, err));
+out:
     return rc;
 }
 
@@ -309,14 +336,24 @@ out:
     return rc;
 }
 
+th_code th_config_apply(th_config *config, const char *skip, const th_option_set *sets,
+                        int set_count, th_arena *pool, th_err *err)
+{
+    th_code rc = TH_OK;
+
+    TH_TRY(th_options_default(sets, set_count, pool, err));
+    TH_TRY(apply(config, skip, sets, set_count, pool, err));
+out:
+    return rc;
+}
+
 th_code th_config_resolve(th_config *config, const char *skip, bool environment,
                           const th_command_line *line, const th_option_set *sets, int set_count,
                           th_arena *pool, th_err *err)
 {
     th_code rc = TH_OK;
 
-    TH_TRY(th_options_default(sets, set_count, pool, err));
-    TH_TRY(apply(config, skip, sets, set_count, pool, err));
+    TH_TRY(th_config_apply(config, skip, sets, set_count, pool, err));
     if (environment)
         TH_TRY(load_environment(sets, set_count, pool, err));
     for (int i = 0; line && i < line->option_count; i++)

@@ -29,6 +29,16 @@ TH_MUST_CHECK th_code th_config_apply_item(th_config *config, const char *key, i
                                            const th_option_set *sets, int set_count, th_arena *pool,
                                            th_err *err);
 
+/* The same from a text, which is copied; `name` (kept) stands for the file in messages. */
+TH_MUST_CHECK th_code th_config_parse(const char *text, const char *name, th_config **out,
+                                      th_err *err);
+
+/* Defaults and the file alone: options that a run needs may be missing. Errors: as
+ * th_config_resolve. */
+TH_MUST_CHECK th_code th_config_apply(th_config *config, const char *skip,
+                                      const th_option_set *sets, int set_count, th_arena *pool,
+                                      th_err *err);
+
 /* Opens, resolves and closes: a file without lists. Errors: as these. */
 TH_MUST_CHECK th_code th_config_load(const char *path, bool environment,
                                      const th_command_line *line, const th_option_set *sets,

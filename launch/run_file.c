@@ -1,5 +1,8 @@
 #include "launch/run_file.h"
 
+#include "launch/initial_model.h"
+#include "launch/run_directory.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,10 +43,14 @@ th_code th_run_file_load(const char *path, bool environment, const th_command_li
     th_schedule   schedule = { 0 };
     th_option_set set = { th_train_table, th_train_table_count, &schedule.options };
     th_config    *config = NULL;
+    char          folder[1024];
     th_code       rc = TH_OK;
 
     TH_TRY(th_config_open(path, &config, err));
     TH_TRY(th_config_resolve(config, "stages", environment, line, &set, 1, pool, err));
+    if (environment) // else the file is one that was resolved before
+        TH_TRY(th_run_directory_name(path, schedule.options.run_dir, folder, sizeof folder, err));
+    TH_TRY(th_initial_model(&schedule.options, environment ? folder : NULL, pool, err));
     int count = th_config_items(config, "stages");
     TH_CHECK(count >= 0 && count <= MOST_STAGES, TH_EUSAGE,
              "write a line \"- {name: .., train: .., for: ..}\" for each stage",

@@ -1,7 +1,8 @@
 /* launch/run_file.h - a run file with its stages.
  *
  * A stage starts from the run's options (with what environment and command line made of them) and
- * lays its own over them. Without stages: everything trains, for as long as `for` says. */
+ * lays its own over them. Sizes that are left open are those of the weights that init.* names
+ * (launch/initial_model.h). Without stages: everything trains, for as long as `for` says. */
 #ifndef TH_LAUNCH_RUN_FILE_H
 #define TH_LAUNCH_RUN_FILE_H
 

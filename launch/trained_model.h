@@ -1,4 +1,6 @@
-/* launch/trained_model.h - the model of a run directory, opened for evaluation and queries. */
+/* launch/trained_model.h - a model, opened for evaluation and queries: that of a run directory, or
+ * of weights without one (a file that `thaw import` wrote, or whatever else trainer/weights.h
+ * opens). */
 #ifndef TH_LAUNCH_TRAINED_MODEL_H
 #define TH_LAUNCH_TRAINED_MODEL_H
 
@@ -7,7 +9,7 @@
 #include "trainer/parameters.h"
 
 typedef struct {
-    th_train_options options; // as the run was started
+    th_train_options options; // as the run was started; the defaults for weights without one
     th_pack         *pack;    // `data`, else the run's data.val, else its data.train
     th_parameters    parameters;
     int64_t          step;   // of the weights
@@ -15,10 +17,11 @@ typedef struct {
     th_arena         pool;   // texts of the options
 } th_trained_model;
 
-/* Opens the weights of the newest good generation, and the pack at `data` (may be NULL), whose
- * tokenizer and picture size must be those of the run. Errors: TH_EDATA, TH_EUSAGE, TH_EIO. Local.
+/* Opens the weights (of a run, those of the newest good generation), and the pack at `data`, whose
+ * tokenizer and picture size must be those of the run. Of weights only the vocabulary's size is
+ * known, and they need `data`; a run may do with NULL. Errors: TH_EDATA, TH_EUSAGE, TH_EIO. Local.
  */
-TH_MUST_CHECK th_code th_trained_model_open(const char *run_folder, const char *data,
+TH_MUST_CHECK th_code th_trained_model_open(const char *run_or_weights, const char *data,
                                             th_trained_model *out, th_err *err);
 void                  th_trained_model_close(th_trained_model *model); // accepts a zeroed one
 

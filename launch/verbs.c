@@ -4,6 +4,7 @@
 #include "launch/verbs/ckpt.h"
 #include "launch/verbs/doctor.h"
 #include "launch/verbs/eval.h"
+#include "launch/verbs/import.h"
 #include "launch/verbs/inspect.h"
 #include "launch/verbs/pack.h"
 #include "launch/verbs/query.h"
@@ -33,6 +34,11 @@ const th_verb th_verbs[] = {
       "Under mpirun the ranks share the work.\n", th_verb_eval, th_eval_verb_options },
     { "query", "RUN \"a red apple\" [\"a dog\" ...] [-k 5] [--html out.html]",
       "Find the pictures that fit a text best", NULL, th_verb_query, th_query_verb_options },
+    { "import", "--from FOLDER|FILE.safetensors --out weights.h5 [--image-size 336]",
+      "Turn weights of open_clip or Hugging Face into a file of thaw's",
+      "What takes a RUN to look at a model takes the file as well; a run starts from it by init: "
+      "{from:\nweights.h5}.\n",
+      th_verb_import, th_import_verb_options },
     { "ckpt ls", "RUN", "List the checkpoints of a run", NULL, th_verb_ckpt_ls, NULL },
     { "ckpt show", "RUN|FILE.h5 [--names]", "Tell what a checkpoint holds",
       "Of a run, the newest good one.\n", th_verb_ckpt_show, th_ckpt_show_verb_options },

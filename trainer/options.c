@@ -42,6 +42,13 @@ const th_option th_train_table[] = {
         .help = "steps, samples or epochs between evaluations; the last step always has one"),
     OPT("for", length, .fallback = "10 epochs", .when = TH_PER_STAGE, .since = "0.1",
         .help = "length of the training: steps, samples or epochs"),
+    OPT("init.from", init_from, .when = TH_PER_RUN, .since = "0.2",
+        .help = "weights to start from: a folder of open_clip or Hugging Face, a run, or a .h5 or "
+                ".safetensors file"),
+    OPT("init.image", init_image, .when = TH_PER_RUN, .since = "0.2",
+        .help = "the same for the image tower alone"),
+    OPT("init.text", init_text, .when = TH_PER_RUN, .since = "0.2",
+        .help = "the same for the text tower alone"),
     OPT("lr.*", lr_factors, .when = TH_PER_STAGE, .since = "0.1",
         .help = "learning rate of the parameters that a pattern selects: 1e-5, or 16x the rate"),
     OPT("lr.floor", lr_floor, .fallback = "0", .max = 1, .when = TH_PER_STAGE, .since = "0.1",
@@ -56,8 +63,8 @@ const th_option th_train_table[] = {
     OPT("micro_batch", micro_batch, .fallback = "0", .unit = "samples", .max = 1 << 20,
         .when = TH_PER_START, .since = "0.1",
         .help = "samples in one forward pass; 0: as many as the memory budget holds"),
-    OPT("model.activation", activation, .fallback = "gelu", .choices = "gelu quick_gelu",
-        .when = TH_PER_RUN, .since = "0.1", .help = "activation of the MLPs"),
+    OPT("model.activation", activation, .choices = "gelu quick_gelu", .when = TH_PER_RUN,
+        .since = "0.1", .help = "activation of the MLPs; by default that of init.*, else gelu"),
     OPT("model.embed", embed, .fallback = "0", .max = 16384, .when = TH_PER_RUN, .since = "0.1",
         .help = "width of a feature; 0: the preset's"),
     OPT("model.image.heads", image_heads, .fallback = "0", .max = 1024, .when = TH_PER_RUN,
@@ -70,9 +77,10 @@ const th_option th_train_table[] = {
         .when = TH_PER_RUN, .since = "0.1", .help = "side of the picture; 0: the preset's"),
     OPT("model.image.width", image_width, .fallback = "0", .max = 16384, .when = TH_PER_RUN,
         .since = "0.1", .help = "width of the image tower; 0: the preset's"),
-    OPT("model.preset", preset, .fallback = "ViT-B-32",
-        .choices = "ViT-B-32 ViT-B-16 ViT-L-14 tiny", .when = TH_PER_RUN, .since = "0.1",
-        .help = "a known model, whose sizes hold where none is set"),
+    OPT("model.preset", preset, .choices = "ViT-B-32 ViT-B-16 ViT-L-14 tiny", .when = TH_PER_RUN,
+        .since = "0.1",
+        .help = "a known model, whose sizes hold where none is set; by default ViT-B-32, and with "
+                "init.* the weights' sizes"),
     OPT("model.text.context", text_context, .fallback = "0", .unit = "tokens", .max = 1024,
         .when = TH_PER_RUN, .since = "0.1", .help = "longest caption; 0: the preset's"),
     OPT("model.text.heads", text_heads, .fallback = "0", .max = 1024, .when = TH_PER_RUN,
@@ -124,10 +132,10 @@ static int64_t set_or(int64_t value, int64_t otherwise)
 th_code th_train_model(const th_train_options *options, int64_t vocabulary, th_model_config *out,
                        th_err *err)
 {
-    const struct preset *preset = NULL;
+    const struct preset *preset = options->preset ? NULL : &presets[0];
     th_code              rc = TH_OK;
 
-    for (size_t i = 0; i < sizeof presets / sizeof *presets; i++)
+    for (size_t i = 0; !preset && i < sizeof presets / sizeof *presets; i++)
         if (strcmp(presets[i].name, options->preset) == 0)
             preset = &presets[i];
     TH_CHECK(preset, TH_EUSAGE, "see thaw help train", "unknown model.preset \"%s\"",
@@ -145,12 +153,30 @@ th_code th_train_model(const th_train_options *options, int64_t vocabulary, th_m
                   .layers = set_or(options->text_layers, preset->text.layers),
                   .heads = set_or(options->text_heads, preset->text.heads) },
         .embed = set_or(options->embed, preset->embed),
-        .activation = strcmp(options->activation, "quick_gelu") == 0 ? TH_QUICK_GELU : TH_GELU,
+        .activation = options->activation && strcmp(options->activation, "quick_gelu") == 0
+                          ? TH_QUICK_GELU
+                          : TH_GELU,
     };
     TH_TRY(th_model_check(&model, err));
     *out = model;
 out:
     return rc;
+}
+
+void th_train_set_model(th_train_options *options, const th_model_config *model)
+{
+    options->preset = NULL;
+    options->image_size = model->image.size;
+    options->image_patch = model->image.patch;
+    options->image_width = model->image.width;
+    options->image_layers = model->image.layers;
+    options->image_heads = model->image.heads;
+    options->text_context = model->text.context;
+    options->text_width = model->text.width;
+    options->text_layers = model->text.layers;
+    options->text_heads = model->text.heads;
+    options->embed = model->embed;
+    options->activation = model->activation == TH_QUICK_GELU ? "quick_gelu" : "gelu";
 }
 
 th_code th_span_steps(const char *name, th_span span, int64_t batch, int64_t records, int64_t *out,

@@ -13,6 +13,9 @@ typedef struct {
     int64_t     embed;
     const char *activation;
 
+    /* where the first weights come from, NULL: drawn */
+    const char *init_from, *init_image, *init_text;
+
     /* data */
     const char *train, *val; // packs
     const char *order;       // shuffled, sequential
@@ -47,10 +50,13 @@ typedef struct {
 extern const th_option th_train_table[];
 extern const int       th_train_table_count;
 
-/* The model that the options name: preset first, then what is set. The vocabulary is the pack's.
- * Errors: TH_EUSAGE. Local. */
+/* The model that the options name: preset first (ViT-B-32 where none is set), then what is set. The
+ * vocabulary is the pack's. Errors: TH_EUSAGE. Local. */
 TH_MUST_CHECK th_code th_train_model(const th_train_options *options, int64_t vocabulary,
                                      th_model_config *out, th_err *err);
+
+/* Sets the options that name this model: all but the vocabulary, and no preset. Local. */
+void th_train_set_model(th_train_options *options, const th_model_config *model);
 
 /* A span in steps of `batch` samples over `records` records, at least 1 unless the amount is 0.
  * `name` is the option's, for the error. Errors: TH_EUSAGE for a time or "never". Local. */

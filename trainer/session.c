@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "comm/agree.h"
+#include "trainer/initial_weights.h"
 #include "trainer/staging.h"
 
 #include <omp.h>
@@ -130,7 +131,8 @@ static th_code begin_or_resume(th_session *session, const char *folder, th_err *
                  "the checkpoint is in stage %lld, and the run file has %d",
                  (long long)session->state.stage + 1, session->in->schedule->stage_count);
     } else {
-        th_parameters_init(&session->parameters, (uint64_t)session->options->seed);
+        TH_TRY(th_initial_weights(session->world, session->options,
+                                  th_pack_describe(session->train), &session->parameters, err));
     }
     TH_TRY(th_staging_enter(session, err));
     if (session->world->rank == 0 && found)
