@@ -116,7 +116,7 @@ const char *th_world_host(const th_world *world, int rank)
 
 int th_world_host_ranks(const th_world *world)
 {
-    return world->mpi->host_ranks;
+    return world->mpi ? world->mpi->host_ranks : 1;
 }
 
 th_code th_world_barrier(th_world *world, th_err *err)

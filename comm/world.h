@@ -28,7 +28,7 @@ _Noreturn void th_world_abort(th_world *world, int exit_code);
 /* Host of a rank, for messages: "node7". Known to all ranks since open. Local. */
 const char *th_world_host(const th_world *world, int rank);
 
-/* How many ranks run on this rank's host. Local. */
+/* How many ranks run on this rank's host; 1 of a world of one that was never opened. Local. */
 int th_world_host_ranks(const th_world *world);
 
 TH_MUST_CHECK th_code th_world_barrier(th_world *world, th_err *err);

@@ -65,13 +65,23 @@ out:
     return rc;
 }
 
+int64_t th_frozen_cache_row_bytes(const th_frozen_cache_options *options)
+{
+    const th_parameters *p = options->parameters;
+    int                  cut = th_tower_cut(p, options->tower);
+    bool                 image = options->tower == TH_IMAGE;
+
+    if (cut == 0 || options->budget_bytes == 0 || (image && options->random_crop) ||
+        (!image && cut <= layers_of(p, options->tower)))
+        return 0;
+    return cut_reals(p, options->tower, 1) * (int64_t)sizeof(th_real);
+}
+
 th_code th_frozen_cache_open(const th_frozen_cache_options *options, th_feature_cache **out,
                              th_err *err)
 {
     const th_parameters     *p = options->parameters;
     th_tower                 tower = options->tower;
-    int                      cut = th_tower_cut(p, tower);
-    bool                     inside = cut <= layers_of(p, tower);
     th_feature_cache_options cache = { .base = options->folder,
                                        .rank = options->rank,
                                        .budget_bytes = options->budget_bytes,
@@ -80,13 +90,12 @@ th_code th_frozen_cache_open(const th_frozen_cache_options *options, th_feature_
     th_code                  rc = TH_OK;
 
     *out = NULL;
-    if (cut == 0 || options->budget_bytes == 0 || (tower == TH_IMAGE && options->random_crop) ||
-        (tower == TH_TEXT_TOWER && inside))
+    cache.about.row_bytes = (uint64_t)th_frozen_cache_row_bytes(options);
+    if (cache.about.row_bytes == 0)
         return TH_OK;
     (void)snprintf(cache.about.tower, sizeof cache.about.tower, "%s",
                    tower == TH_IMAGE ? "image" : "text");
     describe_cut(p, tower, cache.about.cut, sizeof cache.about.cut);
-    cache.about.row_bytes = (uint64_t)cut_reals(p, tower, 1) * sizeof(th_real);
     cache.about.pack_hash = th_pack_hash(options->pack);
     TH_TRY(hash_weights(p, tower, &cache.about.weights_hash, err));
     int size = snprintf(key, sizeof key, "%d %s %s %zu %s %d %llx %llx", KEY_VERSION,

@@ -25,10 +25,13 @@ typedef struct {
     bool                 random_crop; // pictures are not the same in every epoch
 } th_frozen_cache_options;
 
-/* *out = the cache of the tower's frozen part, or NULL when there is nothing to keep: the tower
- * trains from the bottom, the budget is 0, the input is not deterministic, or (text) the cut is
- * inside the blocks, where rows have no fixed size. Errors: of th_feature_cache_open; go on
- * without. Local. */
+/* Bytes of a row of that cache; 0 when there is nothing to keep: the tower trains from the bottom,
+ * the budget is 0, the input is not deterministic, or (text) the cut is inside the blocks, where
+ * rows have no fixed size. Looks at parameters, tower, budget_bytes and random_crop. Local. */
+int64_t th_frozen_cache_row_bytes(const th_frozen_cache_options *options);
+
+/* *out = the cache of the tower's frozen part, or NULL when there is nothing to keep. Errors: of
+ * th_feature_cache_open; go on without. Local. */
 TH_MUST_CHECK th_code th_frozen_cache_open(const th_frozen_cache_options *options,
                                            th_feature_cache **out, th_err *err);
 

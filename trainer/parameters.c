@@ -247,3 +247,26 @@ void th_parameters_freeze_all(th_parameters *parameters, bool trainable)
     for (int i = 0; i < parameters->group_count; i++)
         parameters->groups[i].trainable = trainable;
 }
+
+bool th_parameters_train(th_parameters *parameters, const bool *trains)
+{
+    bool changed = false;
+
+    for (int i = 0; i < parameters->group_count; i++)
+        parameters->groups[i].trainable = false;
+    for (int i = 0; i < parameters->row_count; i++) {
+        th_parameter *row = &parameters->rows[i];
+        changed |= row->trainable != trains[i];
+        row->trainable = trains[i];
+        parameters->groups[row->group].trainable |= trains[i];
+    }
+    return changed;
+}
+
+bool th_parameters_tower_trains(const th_parameters *parameters, th_tower tower)
+{
+    for (int i = 0; i < parameters->row_count; i++)
+        if (parameters->rows[i].tower == tower && parameters->rows[i].trainable)
+            return true;
+    return false;
+}

@@ -80,6 +80,13 @@ bool th_parameters_match(const th_parameters *parameters, int row, const char *p
 /* Sets the trainable bit of every row (and of the groups). */
 void th_parameters_freeze_all(th_parameters *parameters, bool trainable);
 
+/* Sets it of each row, trains[row_count], and of the groups; returns whether it is another set than
+ * before. */
+bool th_parameters_train(th_parameters *parameters, const bool *trains);
+
+/* Does any row of the tower train? */
+bool th_parameters_tower_trains(const th_parameters *parameters, th_tower tower);
+
 static inline th_real *th_weight(const th_parameters *p, int row)
 {
     return p->weight + p->rows[row].offset;

@@ -143,16 +143,14 @@ out:
     return rc;
 }
 
-// Compute threads of this rank. A rank that was bound to some of the host's cores takes these;
-// ranks that were not share the cores.
-static int threads_of(const th_session *session)
+int th_session_threads(const th_train_options *options, int host_ranks)
 {
     int cores = (int)sysconf(_SC_NPROCESSORS_ONLN), mine = omp_get_num_procs();
 
-    if (session->options->threads > 0)
-        return (int)session->options->threads;
+    if (options->threads > 0)
+        return (int)options->threads;
     if (mine >= cores)
-        mine = cores / th_world_host_ranks(session->world);
+        mine = cores / host_ranks;
     return mine > 1 ? mine : 1;
 }
 
@@ -168,7 +166,7 @@ th_code th_session_open(th_world *world, const struct th_run_input *in, th_sessi
     session->world = world;
     session->in = in;
     session->options = &in->schedule->options;
-    omp_set_num_threads(threads_of(session));
+    omp_set_num_threads(th_session_threads(session->options, th_world_host_ranks(world)));
     TH_CHECK(th_path_join(folder, sizeof folder, in->folder, "ckpt"), TH_EUSAGE,
              "use a shorter run_dir", "path \"%s/ckpt\" is too long", in->folder);
 

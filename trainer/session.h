@@ -53,6 +53,10 @@ TH_MUST_CHECK th_code th_session_open(th_world *world, const struct th_run_input
                                       th_session **out, th_err *err);
 void                  th_session_close(th_session *session); // accepts NULL
 
+/* Compute threads of a rank. One that was bound to some of the host's cores takes these; ranks that
+ * were not share the cores. Local. */
+int th_session_threads(const th_train_options *options, int host_ranks);
+
 /* Hands the state to the checkpoint writer; waits only for the copy. Calls: Collective. */
 TH_MUST_CHECK th_code th_session_save(th_session *session, th_err *err);
 

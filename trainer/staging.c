@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "comm/agree.h"
+#include "trainer/footprint.h"
 #include "trainer/frozen.h"
 #include "trainer/schedule/stage_state.h"
 
@@ -101,17 +102,6 @@ static void give_back(th_real *array, int64_t first, int64_t count)
     memset(end, 0, (size_t)(stop - end));
 }
 
-// Does a frozen row keep its moments? `keep` and `drop` say; auto keeps what a later stage trains.
-static bool keeps_moments(const th_session *session, int row)
-{
-    const char *moments = stage_of(session)->own.moments;
-
-    if (strcmp(moments, "auto") != 0)
-        return strcmp(moments, "keep") == 0;
-    return th_schedule_trains_later(session->in->schedule, (int)session->state.stage,
-                                    &session->parameters, row);
-}
-
 static void release_frozen(th_session *session)
 {
     th_parameters *p = &session->parameters;
@@ -121,7 +111,8 @@ static void release_frozen(th_session *session)
         if (row->trainable)
             continue;
         give_back(p->gradient, row->offset, row->count);
-        if (p->step[i] > 0 && keeps_moments(session, i))
+        if (p->step[i] > 0 &&
+            th_schedule_keeps_moments(session->in->schedule, (int)session->state.stage, p, i))
             continue;
         give_back(p->exp_avg, row->offset, row->count);
         give_back(p->exp_avg_sq, row->offset, row->count);
@@ -137,43 +128,7 @@ static th_code set_trainable(th_session *session, bool *out_changed, th_err *err
 
     TH_TRY(th_stage_rows(stage_of(session), p, session->records, session->before,
                          session->state.stage_step, session->trains, session->thawed, err));
-    *out_changed = false;
-    for (int i = 0; i < p->group_count; i++)
-        p->groups[i].trainable = false;
-    for (int i = 0; i < p->row_count; i++) {
-        *out_changed |= p->rows[i].trainable != session->trains[i];
-        p->rows[i].trainable = session->trains[i];
-        p->groups[p->rows[i].group].trainable |= session->trains[i];
-    }
-out:
-    return rc;
-}
-
-// What the budget leaves for activations: weights and their snapshot are all there; gradients,
-// moments and the moments' snapshot are of what trains, or has moments to keep.
-static th_code activation_budget(const th_session *session, size_t *out, th_err *err)
-{
-    const th_train_options *o = session->options;
-    const th_parameters    *p = &session->parameters;
-    size_t  weights = 0, gradients = 0, moments = 0, budget = (size_t)o->memory_budget.count;
-    size_t  features = th_step_feature_bytes(session->world, o->batch, o->captions, p->model.embed);
-    th_code rc = TH_OK;
-
-    for (int i = 0; i < p->row_count; i++) {
-        size_t bytes = (size_t)p->rows[i].count * sizeof(th_real);
-        weights += 2 * bytes;
-        gradients += p->rows[i].trainable ? bytes : 0;
-        moments += p->rows[i].trainable || p->step[i] > 0 ? 4 * bytes : 0;
-    }
-    size_t fixed = weights + gradients + moments + features;
-    TH_CHECK(
-        budget > fixed, TH_EUSAGE, "raise memory_budget, or train less at a time",
-        "memory_budget is %.1f MiB, and stage \"%s\" needs %.1f MiB beside activations: weights "
-        "%.1f, gradients %.1f, moments %.1f, features %.1f",
-        (double)budget / 1048576, stage_of(session)->own.name, (double)fixed / 1048576,
-        (double)weights / 1048576, (double)gradients / 1048576, (double)moments / 1048576,
-        (double)features / 1048576);
-    *out = budget - fixed;
+    *out_changed = th_parameters_train(p, session->trains);
 out:
     return rc;
 }
@@ -221,7 +176,10 @@ static th_code open_step(th_session *session, th_err *err)
     session->step = NULL;
     th_arena_rewind(&session->activations, 0);
     th_arena_trim(&session->activations);
-    TH_TRY(activation_budget(session, &options.activation_bytes, err));
+    th_footprint footprint =
+        th_footprint_of(&session->parameters, session->world, o->batch, o->captions);
+    TH_TRY(th_footprint_activations(&footprint, o->memory_budget.count, stage_of(session)->own.name,
+                                    &options.activation_bytes, err));
     open_caches(session);
     memcpy(options.cache, session->cache, sizeof options.cache);
     memcpy(options.mean, info->mean, sizeof options.mean);

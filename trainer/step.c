@@ -3,6 +3,7 @@
 #include "base/slice.h"
 #include "comm/agree.h"
 #include "comm/gather.h"
+#include "trainer/footprint.h"
 #include "trainer/frozen.h"
 #include "trainer/loss/contrastive.h"
 #include "trainer/nn/normalize.h"
@@ -59,8 +60,7 @@ static void image_bytes(const void *context, int64_t first, int64_t n, size_t *o
     const th_step *step = context;
 
     (void)first;
-    th_image_tower_bytes(&step->image, n, out_tape, out_scratch);
-    *out_scratch += th_frozen_bytes(step->image.parameters, TH_IMAGE, n, 0);
+    th_footprint_pass(step->options.parameters, TH_IMAGE, n, 0, out_tape, out_scratch);
 }
 
 static void text_bytes(const void *context, int64_t first, int64_t n, size_t *out_tape,
@@ -71,16 +71,8 @@ static void text_bytes(const void *context, int64_t first, int64_t n, size_t *ou
     const int64_t *offsets = step->batch->offsets;
     int64_t        tokens = offsets[(first + n) * K] - offsets[first * K];
 
-    th_text_tower_bytes(&step->text, n * K, tokens, out_tape, out_scratch);
-    *out_scratch += th_frozen_bytes(step->text.parameters, TH_TEXT_TOWER, n * K, tokens);
-}
-
-static bool tower_trains(const th_parameters *parameters, th_tower tower)
-{
-    for (int i = 0; i < parameters->row_count; i++)
-        if (parameters->rows[i].tower == tower && parameters->rows[i].trainable)
-            return true;
-    return false;
+    th_footprint_pass(step->options.parameters, TH_TEXT_TOWER, n * K, tokens, out_tape,
+                      out_scratch);
 }
 
 // Cuts the trainable groups into contiguous buckets, from the end of the arena, where backward
@@ -167,8 +159,8 @@ th_code th_step_open(const th_step_options *options, th_step **out, th_err *err)
     memcpy(step->image.deviation, options->deviation, sizeof options->deviation);
     step->first = th_slice_first(options->batch, options->world->size, options->world->rank);
     step->b = th_slice_count(options->batch, options->world->size, options->world->rank);
-    step->trains[IMAGE] = tower_trains(options->parameters, TH_IMAGE);
-    step->trains[TEXT] = tower_trains(options->parameters, TH_TEXT_TOWER);
+    step->trains[IMAGE] = th_parameters_tower_trains(options->parameters, TH_IMAGE);
+    step->trains[TEXT] = th_parameters_tower_trains(options->parameters, TH_TEXT_TOWER);
     TH_TRY(lay_out_features(step, err));
     TH_TRY(lay_out_buckets(step, err));
     *out = step;

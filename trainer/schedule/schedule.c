@@ -202,3 +202,13 @@ bool th_schedule_trains_later(const th_schedule *schedule, int i, const th_param
             return true;
     return false;
 }
+
+bool th_schedule_keeps_moments(const th_schedule *schedule, int i, const th_parameters *parameters,
+                               int row)
+{
+    const char *moments = schedule->stages[i].own.moments;
+
+    if (strcmp(moments, "auto") != 0)
+        return strcmp(moments, "keep") == 0;
+    return th_schedule_trains_later(schedule, i, parameters, row);
+}

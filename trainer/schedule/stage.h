@@ -94,4 +94,9 @@ void th_stage_layer_decay(const th_stage *stage, const th_parameters *parameters
 bool th_schedule_trains_later(const th_schedule *schedule, int i, const th_parameters *parameters,
                               int row);
 
+/* Does a row that stage i finds frozen keep the moments it has? `keep` and `drop` say so; auto
+ * keeps what a later stage may train. Local. */
+bool th_schedule_keeps_moments(const th_schedule *schedule, int i, const th_parameters *parameters,
+                               int row);
+
 #endif
