@@ -21,6 +21,9 @@ static void fill(th_real *weight, const th_parameter *row, th_rng *rng)
         case TH_INIT_UNIFORM:
             value = amount * (2 * th_rng_uniform(rng) - 1);
             break;
+        case TH_INIT_IDENTITY:
+            value = i % (row->shape[1] + 1) == 0;
+            break;
         case TH_INIT_NORMAL:
             value = amount * th_rng_normal(rng);
             break;

@@ -8,6 +8,7 @@
 #define MOST_CONTEXT    1024
 #define MOST_VOCABULARY 1000000
 #define MOST_PIXELS     4096
+#define MOST_TYPES      16
 
 static th_code check_transformer(const char *tower, int64_t width, int64_t layers, int64_t heads,
                                  th_err *err)
@@ -22,6 +23,23 @@ static th_code check_transformer(const char *tower, int64_t width, int64_t layer
     TH_CHECK(heads >= 1 && width % heads == 0, TH_EUSAGE, fix,
              "model.%s.heads must divide model.%s.width: %lld does not divide %lld", tower, tower,
              (long long)heads, (long long)width);
+out:
+    return rc;
+}
+
+static th_code check_text_kind(const th_text_config *text, th_err *err)
+{
+    const char *fix = "set model.text.kind: bert, or leave model.text.pool at auto";
+    bool        bert = text->kind == TH_TEXT_BERT;
+    th_code     rc = TH_OK;
+
+    TH_CHECK(bert || text->pool == TH_POOL_END, TH_EUSAGE, fix,
+             "model.text.pool cannot be set with model.text.kind clip, which pools EOT");
+    TH_CHECK(!bert || text->pool != TH_POOL_END, TH_EUSAGE, "set model.text.pool: cls or mean",
+             "a BERT text tower does not pool the last token");
+    TH_CHECK(bert ? text->types >= 1 && text->types <= MOST_TYPES : text->types == 0, TH_EUSAGE,
+             "use 2 for BERT, 0 for CLIP", "a text tower of this kind has no %lld token types",
+             (long long)text->types);
 out:
     return rc;
 }
@@ -48,6 +66,7 @@ th_code th_model_check(const th_model_config *model, th_err *err)
              "pack with another --bpe or --tokenizer",
              "the tokenizer's vocabulary must be 3 to %d, not %lld", MOST_VOCABULARY,
              (long long)model->text.vocabulary);
+    TH_TRY(check_text_kind(&model->text, err));
     TH_CHECK(model->embed >= 1 && model->embed <= MOST_WIDTH, TH_EUSAGE, fix,
              "model.embed must be 1 to %d, not %lld", MOST_WIDTH, (long long)model->embed);
 out:

@@ -7,6 +7,14 @@
 
 typedef enum { TH_GELU, TH_QUICK_GELU } th_activation;
 
+/* CLIP: causal, norms before attention and MLP, a norm at the end. BERT (Devlin et al. 2018,
+ * arXiv:1810.04805): bidirectional, norms behind the residual sums and behind the embeddings, which
+ * have a third term, the token type; always exact GELU, norms with 1e-12. */
+typedef enum { TH_TEXT_CLIP, TH_TEXT_BERT } th_text_kind;
+
+/* What of a sequence is its feature: the last token, the first, or the mean of all. */
+typedef enum { TH_POOL_END, TH_POOL_FIRST, TH_POOL_MEAN } th_pool;
+
 typedef struct {
     int64_t size;  // pixels a side; a multiple of patch
     int64_t patch; // pixels a side of a patch
@@ -17,9 +25,13 @@ typedef struct {
     int64_t context;    // longest caption in tokens, with those that stand around it
     int64_t vocabulary; // of the pack's tokenizer: every token is below it
     int64_t width, layers, heads;
+
+    th_text_kind kind;
+    th_pool      pool;  // END for CLIP, FIRST or MEAN for BERT
+    int64_t      types; // token types of BERT, of which captions use the first; CLIP has none: 0
 } th_text_config;
 
-/* MLP hidden width is 4 * width in both towers, as in CLIP. */
+/* MLP hidden width is 4 * width in both towers, as in CLIP and BERT. */
 typedef struct {
     th_image_config image;
     th_text_config  text;

@@ -118,10 +118,19 @@ static const struct preset {
     th_text_config  text; // the vocabulary is the pack's
     int64_t         embed;
 } presets[] = {
-    { "ViT-B-32", { 224, 32, 768, 12, 12 }, { 77, 0, 512, 12, 8 }, 512 },
-    { "ViT-B-16", { 224, 16, 768, 12, 12 }, { 77, 0, 512, 12, 8 }, 512 },
-    { "ViT-L-14", { 224, 14, 1024, 24, 16 }, { 77, 0, 768, 12, 12 }, 768 },
-    { "tiny", { 64, 8, 192, 6, 3 }, { 77, 0, 192, 4, 3 }, 128 },
+    { "ViT-B-32",
+      { 224, 32, 768, 12, 12 },
+      { .context = 77, .width = 512, .layers = 12, .heads = 8 },
+      512 },
+    { "ViT-B-16",
+      { 224, 16, 768, 12, 12 },
+      { .context = 77, .width = 512, .layers = 12, .heads = 8 },
+      512 },
+    { "ViT-L-14",
+      { 224, 14, 1024, 24, 16 },
+      { .context = 77, .width = 768, .layers = 12, .heads = 12 },
+      768 },
+    { "tiny", { 64, 8, 192, 6, 3 }, { .context = 77, .width = 192, .layers = 4, .heads = 3 }, 128 },
 };
 
 static int64_t set_or(int64_t value, int64_t otherwise)

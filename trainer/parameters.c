@@ -91,24 +91,35 @@ static void add_norm(builder *to, const char *prefix, const char *name, int64_t 
 }
 
 // How open_clip draws the matrices of a block. The image tower keeps torch's defaults (Xavier for
-// in_proj, U(+-1/sqrt(inputs)) else); the text tower has CLIP's normal deviations.
+// in_proj, U(+-1/sqrt(inputs)) else); the text tower has CLIP's normal deviations. The biases of
+// the MLP are drawn uniformly, but in BERT, where all biases begin at zero.
 typedef struct {
     th_init kind;
     double  in_proj, out_proj, c_fc, c_proj;
+    th_init mlp_bias;
 } block_init;
 
 static block_init image_block_init(int64_t width)
 {
     double w = (double)width;
-    return (block_init){ TH_INIT_UNIFORM, sqrt(6 / (4 * w)), 1 / sqrt(w), 1 / sqrt(w),
-                         1 / sqrt(4 * w) };
+    return (block_init){ TH_INIT_UNIFORM, sqrt(6 / (4 * w)), 1 / sqrt(w),
+                         1 / sqrt(w),     1 / sqrt(4 * w),   TH_INIT_UNIFORM };
 }
 
 static block_init text_block_init(int64_t width, int64_t layers)
 {
     double w = (double)width;
     double proj = 1 / sqrt(w) / sqrt(2 * (double)layers);
-    return (block_init){ TH_INIT_NORMAL, 1 / sqrt(w), proj, 1 / sqrt(2 * w), proj };
+    return (
+        block_init){ TH_INIT_NORMAL, 1 / sqrt(w), proj, 1 / sqrt(2 * w), proj, TH_INIT_UNIFORM };
+}
+
+#define BERT_DEVIATION 0.02
+
+static block_init bert_block_init(void)
+{
+    double d = BERT_DEVIATION;
+    return (block_init){ TH_INIT_NORMAL, d, d, d, d, TH_INIT_ZERO };
 }
 
 static void add_block(builder *to, const char *tower, int i, int64_t width, block_init init)
@@ -124,9 +135,9 @@ static void add_block(builder *to, const char *tower, int i, int64_t width, bloc
     add_vector(to, prefix, "attn.out_proj.bias", width, TH_INIT_ZERO, 0);
     add_norm(to, prefix, "ln_2", width);
     add_matrix(to, prefix, "mlp.c_fc.weight", 4 * width, width, true, init.kind, init.c_fc);
-    add_vector(to, prefix, "mlp.c_fc.bias", 4 * width, TH_INIT_UNIFORM, 1 / sqrt(w));
+    add_vector(to, prefix, "mlp.c_fc.bias", 4 * width, init.mlp_bias, 1 / sqrt(w));
     add_matrix(to, prefix, "mlp.c_proj.weight", width, 4 * width, true, init.kind, init.c_proj);
-    add_vector(to, prefix, "mlp.c_proj.bias", width, TH_INIT_UNIFORM, 1 / sqrt(4 * w));
+    add_vector(to, prefix, "mlp.c_proj.bias", width, init.mlp_bias, 1 / sqrt(4 * w));
 }
 
 static void add_image_tower(builder *to, const th_model_config *model)
@@ -149,6 +160,32 @@ static void add_image_tower(builder *to, const th_model_config *model)
     add_norm(to, "visual.", "ln_post", width);
     begin_group(to, TH_IMAGE, 1 + (int)image->layers, "image.head");
     add_matrix(to, "visual.", "proj", width, model->embed, true, TH_INIT_NORMAL, scale);
+}
+
+// The projection of an encoder whose width is that of a feature begins as none: a pretrained
+// sentence encoder then has its own sentence embedding as its feature. The token types are added to
+// every token, like a bias, and do not decay: that would wear off the types that captions never
+// use.
+static void add_bert_tower(builder *to, const th_model_config *model)
+{
+    const th_text_config *text = &model->text;
+    int64_t               width = text->width;
+
+    begin_group(to, TH_TEXT_TOWER, 0, "text.embed");
+    add_matrix(to, "", "token_embedding.weight", text->vocabulary, width, true, TH_INIT_NORMAL,
+               BERT_DEVIATION);
+    add_matrix(to, "", "positional_embedding", text->context, width, false, TH_INIT_NORMAL,
+               BERT_DEVIATION);
+    add_matrix(to, "", "token_type_embedding.weight", text->types, width, false, TH_INIT_NORMAL,
+               BERT_DEVIATION);
+    add_norm(to, "", "ln_embed", width);
+    for (int i = 0; i < text->layers; i++) {
+        begin_group(to, TH_TEXT_TOWER, 1 + i, "text.blocks[%d]", i);
+        add_block(to, "", i, width, bert_block_init());
+    }
+    begin_group(to, TH_TEXT_TOWER, 1 + (int)text->layers, "text.head");
+    add_matrix(to, "", "text_projection", width, model->embed, true,
+               width == model->embed ? TH_INIT_IDENTITY : TH_INIT_NORMAL, 1 / sqrt((double)width));
 }
 
 static void add_text_tower(builder *to, const th_model_config *model)
@@ -177,7 +214,10 @@ static void build(th_parameters *table, bool counting)
     table->row_count = table->group_count = 0;
     table->elements = 0;
     add_image_tower(&to, &table->model);
-    add_text_tower(&to, &table->model);
+    if (table->model.text.kind == TH_TEXT_BERT)
+        add_bert_tower(&to, &table->model);
+    else
+        add_text_tower(&to, &table->model);
     begin_group(&to, TH_NO_TOWER, 0, "logit_scale");
     add(&to, "", "logit_scale", 0, (int64_t[]){ 0 }, false, TH_INIT_VALUE, log(1 / 0.07));
 }

@@ -3,7 +3,8 @@
  * Every parameter is a row. Weights, gradients and both moments are four arenas with the rows'
  * offsets. Rows stand in forward order (image tower, text tower, logit scale), so backward, text
  * first, fills the gradient arena from its end and a bucket is a contiguous range. Freezing is a
- * bit in a column. Names and shapes are open_clip's.
+ * bit in a column. Names and shapes are open_clip's; a BERT text tower has the names of CLIP's
+ * where the part is the same (docs/architecture.md).
  *
  * Groups are the slices of a tower that freeze as one: "image.embed" (with the norm that follows),
  * "image.blocks[0]" .. (the last with the final norm), "image.head" (the projection), the same of
@@ -18,7 +19,14 @@
 
 typedef enum { TH_IMAGE, TH_TEXT_TOWER, TH_NO_TOWER } th_tower;
 
-typedef enum { TH_INIT_ZERO, TH_INIT_ONE, TH_INIT_NORMAL, TH_INIT_UNIFORM, TH_INIT_VALUE } th_init;
+typedef enum {
+    TH_INIT_ZERO,
+    TH_INIT_ONE,
+    TH_INIT_NORMAL,
+    TH_INIT_UNIFORM,
+    TH_INIT_VALUE,
+    TH_INIT_IDENTITY, // of a square matrix
+} th_init;
 
 typedef struct {
     char     name[128];

@@ -8,7 +8,9 @@
 
 _Bool th_work_model(const char *preset, th_model_config *out)
 {
-    th_text_config clip = { 77, 49408, 512, 12, 8 };
+    th_text_config clip = {
+        .context = 77, .vocabulary = 49408, .width = 512, .layers = 12, .heads = 8
+    };
 
     if (strcmp(preset, "ViT-B-32") == 0)
         *out = (th_model_config){ { 224, 32, 768, 12, 12 }, clip, 512, TH_GELU };

@@ -20,9 +20,11 @@
 
 // Rows with padding behind them (60 is no multiple of 16), some longer than a block of the
 // optimizer.
-static const th_model_config small = { .image = { 32, 8, 60, 2, 4 },
-                                       .text = { 16, 2000, 60, 2, 4 },
-                                       .embed = 48 };
+static const th_model_config small = {
+    .image = { 32, 8, 60, 2, 4 },
+    .text = { .context = 16, .vocabulary = 2000, .width = 60, .layers = 2, .heads = 4 },
+    .embed = 48
+};
 
 static const th_adamw usual = { .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-6, .weight_decay = 0.2 };
 

@@ -15,6 +15,20 @@ static const th_model_config small = {
     .embed = 64,
 };
 
+// all-MiniLM-L6-v2, with sentences of up to 128 tokens.
+static const th_model_config minilm = {
+    .image = { .size = 32, .patch = 8, .width = 128, .layers = 3, .heads = 2 },
+    .text = { .context = 128,
+              .vocabulary = 30522,
+              .width = 384,
+              .layers = 6,
+              .heads = 12,
+              .kind = TH_TEXT_BERT,
+              .pool = TH_POOL_MEAN,
+              .types = 2 },
+    .embed = 384,
+};
+
 static void open(const th_model_config *model, th_parameters *p)
 {
     th_err err = { 0 };
@@ -71,6 +85,49 @@ static void b32_is_open_clips(void **state)
             assert_int_equal(p.rows[row].shape[k], rows[i].shape[k]);
     }
     assert_int_equal(th_parameters_find(&p, "visual.transformer.resblocks.12.ln_1.weight"), -1);
+    th_parameters_close(&p);
+}
+
+// BertModel of these sizes has 22,713,216 parameters; of its 512 positions 128 are here, its pooler
+// [384, 384 + 1] is not, and the projection is new.
+static void bert_tower_is_berts(void **state)
+{
+    static const struct {
+        const char *name, *group;
+        int64_t     shape[2];
+    } rows[] = {
+        { "token_embedding.weight", "text.embed", { 30522, 384 } },
+        { "positional_embedding", "text.embed", { 128, 384 } },
+        { "token_type_embedding.weight", "text.embed", { 2, 384 } },
+        { "ln_embed.weight", "text.embed", { 384 } },
+        { "ln_embed.bias", "text.embed", { 384 } },
+        { "transformer.resblocks.0.ln_1.weight", "text.blocks[0]", { 384 } },
+        { "transformer.resblocks.5.attn.in_proj_weight", "text.blocks[5]", { 1152, 384 } },
+        { "transformer.resblocks.5.mlp.c_fc.weight", "text.blocks[5]", { 1536, 384 } },
+        { "transformer.resblocks.5.mlp.c_proj.bias", "text.blocks[5]", { 384 } },
+        { "text_projection", "text.head", { 384, 384 } },
+    };
+    th_parameters p;
+    int64_t       total = 0;
+    int           last_of_block = -1;
+
+    (void)state;
+    open(&minilm, &p);
+    for (int i = 0; i < p.row_count; i++)
+        total += p.rows[i].tower == TH_TEXT_TOWER ? p.rows[i].count : 0;
+    assert_int_equal(total, 22713216 - (512 - 128) * 384 - 384 * (384 + 1) + 384 * 384);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int row = th_parameters_find(&p, rows[i].name);
+        if (row < 0)
+            fail_msg("no row %s", rows[i].name);
+        assert_int_equal(p.rows[row].dimensions, rows[i].shape[1] ? 2 : 1);
+        for (int k = 0; k < p.rows[row].dimensions; k++)
+            assert_int_equal(p.rows[row].shape[k], rows[i].shape[k]);
+        assert_string_equal(p.groups[p.rows[row].group].name, rows[i].group);
+    }
+    assert_int_equal(th_parameters_find(&p, "ln_final.weight"), -1);
+    last_of_block = th_parameters_find(&p, "transformer.resblocks.5.mlp.c_proj.bias");
+    assert_int_equal(th_parameters_find(&p, "text_projection"), last_of_block + 1);
     th_parameters_close(&p);
 }
 
@@ -222,6 +279,39 @@ static void first_weights_are_open_clips(void **state)
     th_parameters_close(&p);
 }
 
+// BertPreTrainedModel: normal with 0.02, biases zero, norms one. The projection is ours.
+static void first_weights_of_bert_are_berts(void **state)
+{
+    th_parameters   p;
+    th_model_config model = minilm;
+
+    (void)state;
+    model.text.vocabulary = 500, model.text.layers = 3;
+    open(&model, &p);
+    th_parameters_init(&p, 1);
+    assert_moments(&p, "token_embedding.weight", 0.02, false);
+    assert_moments(&p, "positional_embedding", 0.02, false);
+    assert_moments(&p, "token_type_embedding.weight", 0.02, false);
+    assert_moments(&p, "transformer.resblocks.2.attn.in_proj_weight", 0.02, false);
+    assert_moments(&p, "transformer.resblocks.2.mlp.c_proj.weight", 0.02, false);
+    for (int row = 0; row < p.row_count; row++)
+        for (int64_t j = 0; p.rows[row].tower == TH_TEXT_TOWER && p.rows[row].dimensions == 1 &&
+                            j < p.rows[row].count;
+             j++)
+            assert_true(th_weight(&p, row)[j] == (strstr(p.rows[row].name, "weight") ? 1 : 0));
+    const th_real *projection = th_weight(&p, th_parameters_find(&p, "text_projection"));
+    for (int64_t j = 0; j < 384 * 384; j++)
+        assert_true(projection[j] == (j / 384 == j % 384));
+    assert_false(p.rows[th_parameters_find(&p, "token_type_embedding.weight")].decay);
+    th_parameters_close(&p);
+
+    model.embed = 256;
+    open(&model, &p);
+    th_parameters_init(&p, 1);
+    assert_moments(&p, "text_projection", 1 / sqrt(384.0), false);
+    th_parameters_close(&p);
+}
+
 static void first_weights_depend_on_the_seed_alone(void **state)
 {
     th_parameters p[3];
@@ -261,6 +351,14 @@ static void sizes_that_do_not_fit_are_refused(void **state)
     th_assert_error(th_parameters_open(&model, &p, &err), TH_EUSAGE, &err, "vocabulary");
     model = small, model.embed = 0;
     th_assert_error(th_parameters_open(&model, &p, &err), TH_EUSAGE, &err, "model.embed");
+    model = small, model.text.pool = TH_POOL_MEAN;
+    th_assert_error(th_parameters_open(&model, &p, &err), TH_EUSAGE, &err,
+                    "model.text.pool cannot be set with model.text.kind clip");
+    model = minilm, model.text.pool = TH_POOL_END;
+    th_assert_error(th_parameters_open(&model, &p, &err), TH_EUSAGE, &err,
+                    "a BERT text tower does not pool the last token");
+    model = minilm, model.text.types = 0;
+    th_assert_error(th_parameters_open(&model, &p, &err), TH_EUSAGE, &err, "no 0 token types");
     model = small, model.image.width = 1 << 20;
     th_assert_error(th_parameters_open(&model, &p, &err), TH_EUSAGE, &err, "model.image.width");
 }
@@ -269,11 +367,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(b32_is_open_clips),
+        cmocka_unit_test(bert_tower_is_berts),
         cmocka_unit_test(rows_stand_back_to_back_and_apart),
         cmocka_unit_test(groups_are_contiguous),
         cmocka_unit_test(matrices_decay),
         cmocka_unit_test(freezing_sets_rows_and_groups),
         cmocka_unit_test(first_weights_are_open_clips),
+        cmocka_unit_test(first_weights_of_bert_are_berts),
         cmocka_unit_test(first_weights_depend_on_the_seed_alone),
         cmocka_unit_test(sizes_that_do_not_fit_are_refused),
     };

@@ -48,9 +48,11 @@ static void a_run_can_be_all_warm_up(void **state)
     th_assert_close(th_rate_at(&rate, 7), 0.5, 1e-15);
 }
 
-static const th_model_config small = { .image = { 32, 8, 64, 3, 4 },
-                                       .text = { 16, 200, 64, 2, 4 },
-                                       .embed = 48 };
+static const th_model_config small = {
+    .image = { 32, 8, 64, 3, 4 },
+    .text = { .context = 16, .vocabulary = 200, .width = 64, .layers = 2, .heads = 4 },
+    .embed = 48
+};
 
 static double factor_of(const th_parameters *table, const double *factor, const char *name)
 {
