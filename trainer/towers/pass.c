@@ -37,6 +37,23 @@ bool th_group_trainable(const th_parameters *parameters, int group)
     return false;
 }
 
+static int embed_row(const th_pass *pass, int which)
+{
+    const th_parameters *p = pass->parameters;
+    return p->groups[th_parameters_group(p, pass->tower, 0)].first_row + which;
+}
+
+const th_real *th_embed_weight(const th_pass *pass, int which)
+{
+    return th_weight(pass->parameters, embed_row(pass, which));
+}
+
+th_real *th_embed_gradient(const th_pass *pass, int which)
+{
+    int row = embed_row(pass, which);
+    return pass->parameters->rows[row].trainable ? th_gradient(pass->parameters, row) : NULL;
+}
+
 th_code th_need_cut(const th_pass *pass, th_err *err)
 {
     if (pass->lowest > 0)
@@ -146,7 +163,7 @@ th_tape *th_carve_tape(th_carver *carver, const th_pass *pass, bool keep)
     local = (th_tape){ .pass = *pass, .blocks = blocks };
     local.pass.sequences.first = th_carve(carver, n + 1, sizeof(int64_t));
     local.pass.sequences.pooled = th_carve(carver, n, sizeof(int64_t));
-    if (pass->tower == TH_TEXT_TOWER && pass->lowest == 0)
+    if (keep && pass->tower == TH_TEXT_TOWER && pass->lowest == 0)
         local.tokens = th_carve(carver, T, sizeof(int32_t));
     if (keep && pass->lowest == 0 && pass->tower == TH_IMAGE) {
         local.z = th_carve_reals(carver, T * W);

@@ -14,6 +14,7 @@ typedef struct {
     th_tower             tower;
     int64_t              width, layers, heads;
     bool                 causal;
+    th_pool              pool;
     int                  lowest; // the cut (th_tower_cut)
     th_sequences         sequences;
     int64_t              patches;      // rows of the patch embedding: n P; text: 0
@@ -95,6 +96,36 @@ void th_stack_upper(const th_pass *pass, th_tape *tape, bool keep,
  * block 0's input, if the lowest group is that of depth 0. */
 void th_stack_backward(th_tape *tape, const th_real *d_features, bool add,
                        th_backward_scratch *scratch, const th_backward_hooks *hooks);
+
+/* What a tower makes the input of block 0 of. */
+typedef struct {
+    const void    *of;      // what it looks at: for embed
+    const int64_t *offsets; // [n + 1] where sequences begin; NULL: all are as long as the longest
+    /* x [T, W], and with `keep` what backward needs in the tape. */
+    void (*embed)(const th_pass *pass, th_tape *tape, bool keep, const void *of, th_scratch threads,
+                  th_real *x);
+} th_input;
+
+/* The passes of tower.h, whose contracts hold here. */
+TH_MUST_CHECK th_code th_pass_lower(const th_pass *pass, const th_input *input, th_arena *arena,
+                                    th_real *rows, th_err *err);
+TH_MUST_CHECK th_code th_pass_upper(const th_pass *pass, const th_input *input, const th_real *rows,
+                                    th_arena *arena, th_tape **out_tape, th_real *features,
+                                    th_err *err);
+TH_MUST_CHECK th_code th_pass_forward(const th_pass *pass, const th_input *input, th_arena *arena,
+                                      th_tape **out_tape, th_real *features, th_err *err);
+
+/* From scratch->dx, the gradient of block 0's input, to those of the group at depth 0. */
+typedef void          th_embed_backward(const th_tape *tape, const void *of, bool add,
+                                        th_backward_scratch *scratch);
+TH_MUST_CHECK th_code th_pass_backward(th_tape *tape, const th_real *d_features, bool add,
+                                       th_arena *arena, const th_backward_hooks *hooks,
+                                       th_embed_backward *embed_backward, const void *of,
+                                       th_err *err);
+
+/* Row `which` of the group at depth 0, in the table's order. */
+const th_real *th_embed_weight(const th_pass *pass, int which);
+th_real       *th_embed_gradient(const th_pass *pass, int which); // NULL when it is frozen
 
 void th_drive(const th_backward_hooks *hooks);
 /* Tells the hooks that the group at a depth is done, if any of its rows is trainable. */
