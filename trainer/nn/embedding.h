@@ -8,10 +8,11 @@
 
 #include "trainer/nn/real.h"
 
-/* x [first[n], width] = table[tokens[t]] + position[t - first[s]], sequence s at rows first[s] ..
- * first[s + 1] - 1. */
+/* x [first[n], width] = table[tokens[t]] + position[t - first[s]] (+ shift [width] unless it is
+ * NULL), sequence s at rows first[s] .. first[s + 1] - 1. */
 void th_embed_share(const int32_t *tokens, const int64_t *first, int64_t n, int64_t width,
-                    const th_real *table, const th_real *position, th_real *x);
+                    const th_real *table, const th_real *position, const th_real *shift,
+                    th_real *x);
 
 /* d_table[tokens[t]] += dx[t]. Only rows of tokens that occur are touched. */
 void th_scatter_tokens_share(const th_real *dx, const int32_t *tokens, int64_t rows, int64_t width,
@@ -21,7 +22,7 @@ void th_scatter_tokens_share(const th_real *dx, const int32_t *tokens, int64_t r
 void th_scatter_positions_share(const th_real *dx, const int64_t *first, int64_t n, int64_t width,
                                 th_real *d_position);
 
-/* sum += dx[index[i]], for n rows. */
+/* sum += dx[index[i]] for n rows, or dx[i] when index is NULL. */
 void th_gather_sum_share(const th_real *dx, const int64_t *index, int64_t n, int64_t width,
                          th_real *sum);
 

@@ -4,8 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-#define EPSILON 1e-5
-
 static inline void normalize(const th_real *x, int64_t width, const th_real *gamma,
                              const th_real *beta, th_real mean, th_real rstd, th_real *y)
 {
@@ -15,7 +13,8 @@ static inline void normalize(const th_real *x, int64_t width, const th_real *gam
 }
 
 TH_CLONES void th_layernorm(const th_real *x, int64_t rows, int64_t width, const th_real *gamma,
-                            const th_real *beta, th_real *y, th_real *mean, th_real *rstd)
+                            const th_real *beta, double eps, th_real *y, th_real *mean,
+                            th_real *rstd)
 {
     for (int64_t i = 0; i < rows; i++, x += width, y += width) {
         th_real sum = 0, square = 0;
@@ -27,7 +26,7 @@ TH_CLONES void th_layernorm(const th_real *x, int64_t rows, int64_t width, const
 #pragma omp simd reduction(+ : square)
         for (int64_t j = 0; j < width; j++)
             square += (x[j] - m) * (x[j] - m);
-        th_real r = (th_real)(1 / sqrt((double)square / (double)width + EPSILON));
+        th_real r = (th_real)(1 / sqrt((double)square / (double)width + eps));
         normalize(x, width, gamma, beta, m, r, y);
         if (mean) {
             mean[i] = m;

@@ -59,8 +59,8 @@ static void project_in(const th_block *block, const th_real *x, int64_t rows, in
     for (th_walk walk = th_walk_share(rows, th_block_unit(W), TH_BLOCK_CHUNK);
          th_walk_next(&walk, &c);) {
         th_layernorm(x + c.first * W, c.count, W, th_block_weight(block, TH_LN1_WEIGHT),
-                     th_block_weight(block, TH_LN1_BIAS), mine, mean ? mean + c.first : NULL,
-                     rstd ? rstd + c.first : NULL);
+                     th_block_weight(block, TH_LN1_BIAS), TH_CLIP_EPS, mine,
+                     mean ? mean + c.first : NULL, rstd ? rstd + c.first : NULL);
         th_linear(mine, c.count, W, out, weight, bias, NULL, y + c.first * out);
     }
 }
@@ -92,8 +92,8 @@ static void finish(const th_block *block, int64_t rows, const th_real *x, const 
         th_linear(tape->attended + at, c.count, W, W, th_block_weight(block, TH_OUT_WEIGHT),
                   th_block_weight(block, TH_OUT_BIAS), x + at, mid);
         th_layernorm(mid, c.count, W, th_block_weight(block, TH_LN2_WEIGHT),
-                     th_block_weight(block, TH_LN2_BIAS), n, kept ? tape->mean2 + c.first : NULL,
-                     kept ? tape->rstd2 + c.first : NULL);
+                     th_block_weight(block, TH_LN2_BIAS), TH_CLIP_EPS, n,
+                     kept ? tape->mean2 + c.first : NULL, kept ? tape->rstd2 + c.first : NULL);
         th_linear(n, c.count, W, 4 * W, th_block_weight(block, TH_FC_WEIGHT),
                   th_block_weight(block, TH_FC_BIAS), NULL, u);
         activate(block, u, c.count, g);

@@ -41,7 +41,8 @@ static void place_token(const th_pass *pass, const th_tape *tape, bool keep, con
     for (int64_t j = 0; j < W; j++)
         z[j] = from[j] + position[j];
     th_layernorm(z, 1, W, th_embed_weight(pass, PRE_WEIGHT), th_embed_weight(pass, PRE_BIAS),
-                 x + t * W, keep ? tape->mean + t : NULL, keep ? tape->rstd + t : NULL);
+                 TH_CLIP_EPS, x + t * W, keep ? tape->mean + t : NULL,
+                 keep ? tape->rstd + t : NULL);
 }
 
 typedef struct {

@@ -49,7 +49,8 @@ static void head_forward(const th_pass *pass, const th_real *top, th_real *mean,
         th_rows mine = th_share(pass->sequences.n, th_unit_rows(W * E));
         int64_t at = mine.first * W;
         th_layernorm(top + at, mine.count, W, th_weight(p, row.gamma), th_weight(p, row.beta),
-                     top_n + at, mean ? mean + mine.first : NULL, rstd ? rstd + mine.first : NULL);
+                     TH_CLIP_EPS, top_n + at, mean ? mean + mine.first : NULL,
+                     rstd ? rstd + mine.first : NULL);
         th_steady(TH_AS_IS, mine.count, E, W, top_n + at, W, projection, E, false,
                   features + mine.first * E, E);
     }

@@ -69,7 +69,7 @@ static void embed_forward(const th_pass *pass, th_tape *tape, bool keep, const v
         memcpy(tape->tokens, tokens, (size_t)pass->sequences.tokens * sizeof *tokens);
 #pragma omp parallel
     th_embed_share(tokens, pass->sequences.first, pass->sequences.n, pass->width,
-                   th_embed_weight(pass, TOKEN), th_embed_weight(pass, POSITION), x);
+                   th_embed_weight(pass, TOKEN), th_embed_weight(pass, POSITION), NULL, x);
 }
 
 static th_input input_of(const th_captions *captions)

@@ -5,10 +5,12 @@
 #include "trainer/nn/layernorm.h"
 #include "trainer/nn/linear.h"
 #include "trainer/nn/normalize.h"
+#include "trainer/nn/pool.h"
 
 typedef struct {
     int64_t       rows, in, out;
     th_activation kind;
+    double        eps;
     th_real      *x, *weight, *bias, *residual, *y, *dy;
     th_real       mean[64], rstd[64];
 } layer;
@@ -71,7 +73,7 @@ static void linear_gradients(void **state)
 static double norm_objective(void *context)
 {
     layer *l = context;
-    th_layernorm(l->x, l->rows, l->in, l->weight, l->bias, l->y, l->mean, l->rstd);
+    th_layernorm(l->x, l->rows, l->in, l->weight, l->bias, l->eps, l->y, l->mean, l->rstd);
     return dot(l->y, l->dy, l->rows * l->in) + dot(l->x, l->residual, l->rows * l->in);
 }
 
@@ -83,6 +85,7 @@ static void layernorm_gradients(void **state)
         th_real *dx = random_reals(5 * width, 8), *again = random_reals(5 * width, 8);
         th_real *gamma = random_reals(width, 9), *beta = random_reals(width, 9);
 
+        l.eps = width % 4 == 1 ? TH_CLIP_EPS : TH_BERT_EPS;
         (void)norm_objective(&l);
         th_layernorm_again(l.x, 5, width, l.weight, l.bias, l.mean, l.rstd, again);
         assert_memory_equal(again, l.y, (size_t)(5 * width) * sizeof *again);
@@ -168,7 +171,7 @@ static void normalize_gradients(void **state)
 #define WIDTH  37
 
 typedef struct {
-    th_real *table, *position, *x, *dx;
+    th_real *table, *position, *x, *dx, *shift;
 } embedding;
 
 static const int32_t token_ids[TOKENS] = { 3, 0, 3, 3, 7, 1, 0, 3, 6, 7, 7 };
@@ -177,7 +180,7 @@ static const int64_t starts[] = { 0, 4, 5, 11 };
 static double embedding_objective(void *context)
 {
     embedding *e = context;
-    th_embed_share(token_ids, starts, 3, WIDTH, e->table, e->position, e->x);
+    th_embed_share(token_ids, starts, 3, WIDTH, e->table, e->position, e->shift, e->x);
     return dot(e->x, e->dx, (int64_t)TOKENS * WIDTH);
 }
 
@@ -186,7 +189,7 @@ static void embedding_gradients(void **state)
     (void)state;
     embedding e = { random_reals(8L * WIDTH, 1), random_reals(6L * WIDTH, 2),
                     random_reals((int64_t)TOKENS * WIDTH, 3),
-                    random_reals((int64_t)TOKENS * WIDTH, 4) };
+                    random_reals((int64_t)TOKENS * WIDTH, 4), NULL };
     th_real  *d_table = random_reals(8L * WIDTH, 5), *d_position = random_reals(6L * WIDTH, 6);
     th_real  *sum = random_reals(WIDTH, 7);
 
@@ -200,8 +203,40 @@ static void embedding_gradients(void **state)
     check_gradient("position", embedding_objective, &e, e.position, d_position, 6L * WIDTH, 1);
     for (int j = 0; j < WIDTH; j++)
         th_assert_close(sum[j], d_position[j], 1e-14); // the first token of each sequence
+    // A vector that every token gets beside the others.
+    e.shift = random_reals(WIDTH, 8);
+    th_zero_share(sum, WIDTH);
+    th_gather_sum_share(e.dx, NULL, TOKENS, WIDTH, sum);
+    check_gradient("shift", embedding_objective, &e, e.shift, sum, WIDTH, 1);
+    check_gradient("shifted table", embedding_objective, &e, e.table, d_table, 8L * WIDTH, 1);
+    free(e.shift);
     free(e.table), free(e.position), free(e.x), free(e.dx);
     free(d_table), free(d_position), free(sum);
+}
+
+static double mean_objective(void *context)
+{
+    embedding *e = context;
+    th_mean_share(e->x, starts, 3, WIDTH, e->table);
+    return dot(e->table, e->dx, 3L * WIDTH);
+}
+
+static void mean_gradients(void **state)
+{
+    (void)state;
+    embedding e = { .x = random_reals((int64_t)TOKENS * WIDTH, 1),
+                    .table = random_reals(3L * WIDTH, 2),
+                    .dx = random_reals(3L * WIDTH, 3) };
+    th_real  *d_x = random_reals((int64_t)TOKENS * WIDTH, 4);
+
+    th_mean_backward_share(e.dx, starts, 3, WIDTH, d_x);
+    check_gradient("x", mean_objective, &e, e.x, d_x, (int64_t)TOKENS * WIDTH, 1);
+    for (int j = 0; j < WIDTH; j++) {
+        th_assert_close(e.table[WIDTH + j], e.x[4 * WIDTH + j], 0); // a sequence of one row
+        th_assert_close(4 * e.table[j],
+                        e.x[j] + e.x[WIDTH + j] + e.x[2 * WIDTH + j] + e.x[3 * WIDTH + j], 1e-14);
+    }
+    free(e.x), free(e.table), free(e.dx), free(d_x);
 }
 
 int main(void)
@@ -209,7 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_gradients),     cmocka_unit_test(layernorm_gradients),
         cmocka_unit_test(activation_gradients), cmocka_unit_test(normalize_gradients),
-        cmocka_unit_test(embedding_gradients),
+        cmocka_unit_test(embedding_gradients),  cmocka_unit_test(mean_gradients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
