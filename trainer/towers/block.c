@@ -24,17 +24,17 @@ th_attention th_block_attention(const th_block *block, const th_sequences *seque
 {
     int64_t W = block->width;
 
-    return (th_attention){ .q = block->last ? tape->q : tape->qkv,
-                           .k = block->last ? tape->kv : tape->qkv + W,
-                           .v = block->last ? tape->kv + W : tape->qkv + 2 * W,
-                           .q_stride = block->last ? W : 3 * W,
-                           .kv_stride = block->last ? 2 * W : 3 * W,
+    return (th_attention){ .q = block->pooled ? tape->q : tape->qkv,
+                           .k = block->pooled ? tape->kv : tape->qkv + W,
+                           .v = block->pooled ? tape->kv + W : tape->qkv + 2 * W,
+                           .q_stride = block->pooled ? W : 3 * W,
+                           .kv_stride = block->pooled ? 2 * W : 3 * W,
                            .first = sequences->first,
                            .sequences = sequences->n,
                            .heads = block->heads,
                            .head_dim = W / block->heads,
                            .causal = block->causal,
-                           .pooled = block->last };
+                           .pooled = block->pooled };
 }
 
 // A loop over many rows ends in a few elements that do not fill a vector. Of which row they are
@@ -44,10 +44,18 @@ static void activate(const th_block *block, const th_real *u, int64_t rows, th_r
     int64_t columns = 4 * block->width;
 
     for (int64_t i = 0; i < rows; i++)
-        th_activate(block->parameters->model.activation, u + i * columns, columns, g + i * columns);
+        th_activate(block->activation, u + i * columns, columns, g + i * columns);
 }
 
-// ln_1 and in_proj's rows from first_out on, for a thread's share of the rows.
+static void norm(const th_block *block, int weight_row, const th_real *x, int64_t rows, th_real *y,
+                 th_real *mean, th_real *rstd)
+{
+    th_layernorm(x, rows, block->width, th_block_weight(block, weight_row),
+                 th_block_weight(block, weight_row + 1), block->eps, y, mean, rstd);
+}
+
+// ln_1 (where it stands before attention) and in_proj's rows from first_out on, for a thread's
+// share of the rows.
 static void project_in(const th_block *block, const th_real *x, int64_t rows, int64_t first_out,
                        int64_t out, th_real *mean, th_real *rstd, th_real *y, th_real *mine)
 {
@@ -58,10 +66,13 @@ static void project_in(const th_block *block, const th_real *x, int64_t rows, in
 
     for (th_walk walk = th_walk_share(rows, th_block_unit(W), TH_BLOCK_CHUNK);
          th_walk_next(&walk, &c);) {
-        th_layernorm(x + c.first * W, c.count, W, th_block_weight(block, TH_LN1_WEIGHT),
-                     th_block_weight(block, TH_LN1_BIAS), TH_CLIP_EPS, mine,
-                     mean ? mean + c.first : NULL, rstd ? rstd + c.first : NULL);
-        th_linear(mine, c.count, W, out, weight, bias, NULL, y + c.first * out);
+        const th_real *from = x + c.first * W;
+        if (!block->post_norm) {
+            norm(block, TH_LN1_WEIGHT, from, c.count, mine, mean ? mean + c.first : NULL,
+                 rstd ? rstd + c.first : NULL);
+            from = mine;
+        }
+        th_linear(from, c.count, W, out, weight, bias, NULL, y + c.first * out);
     }
 }
 
@@ -82,23 +93,28 @@ static void finish(const th_block *block, int64_t rows, const th_real *x, const 
 {
     int64_t  W = block->width, unit = th_block_unit(W), near = TH_BLOCK_CHUNK;
     th_real *n = mine, *g = mine + th_chunk_most(unit, near) * W;
+    bool     post = block->post_norm;
     th_chunk c;
 
     for (th_walk walk = th_walk_share(rows, unit, near); th_walk_next(&walk, &c);) {
         int64_t  at = c.first * W;
         th_real *mid = kept ? tape->mid + at : out + at;
         th_real *u = kept ? tape->u + 4 * at : g;
+        th_real *sum = post && kept ? tape->sum + at : out + at;
 
         th_linear(tape->attended + at, c.count, W, W, th_block_weight(block, TH_OUT_WEIGHT),
                   th_block_weight(block, TH_OUT_BIAS), x + at, mid);
-        th_layernorm(mid, c.count, W, th_block_weight(block, TH_LN2_WEIGHT),
-                     th_block_weight(block, TH_LN2_BIAS), TH_CLIP_EPS, n,
-                     kept ? tape->mean2 + c.first : NULL, kept ? tape->rstd2 + c.first : NULL);
+        norm(block, th_block_inner(block), mid, c.count, n,
+             kept ? tape->inner_mean + c.first : NULL, kept ? tape->inner_rstd + c.first : NULL);
         th_linear(n, c.count, W, 4 * W, th_block_weight(block, TH_FC_WEIGHT),
                   th_block_weight(block, TH_FC_BIAS), NULL, u);
         activate(block, u, c.count, g);
         th_linear(g, c.count, 4 * W, W, th_block_weight(block, TH_PROJ_WEIGHT),
-                  th_block_weight(block, TH_PROJ_BIAS), mid, out + at);
+                  th_block_weight(block, TH_PROJ_BIAS), post ? n : mid, sum);
+        if (post)
+            norm(block, TH_LN2_WEIGHT, sum, c.count, out + at,
+                 kept ? tape->outer_mean + c.first : NULL,
+                 kept ? tape->outer_rstd + c.first : NULL);
     }
 }
 
@@ -107,17 +123,17 @@ void th_block_forward(const th_block *block, const th_sequences *sequences,
 {
     int64_t        W = block->width, T = sequences->tokens, n = sequences->n;
     th_attention   attention = th_block_attention(block, sequences, tape);
-    const th_real *x = block->last ? tape->pooled_x : tape->x;
-    th_real       *mean = kept ? tape->mean1 : NULL, *rstd = kept ? tape->rstd1 : NULL;
+    const th_real *x = block->pooled ? tape->pooled_x : tape->x;
+    th_real       *mean = kept ? tape->outer_mean : NULL, *rstd = kept ? tape->outer_rstd : NULL;
 
 #pragma omp parallel
     {
         th_real *mine = threads.base + omp_get_thread_num() * threads.each;
-        if (block->last) {
+        if (block->pooled) {
             project_in(block, tape->x, T, W, 2 * W, mean, rstd, tape->kv, mine);
             gather_pooled(block, sequences, tape->x, tape->pooled_x);
-            project_in(block, tape->pooled_x, n, 0, W, kept ? tape->pooled_mean : NULL,
-                       kept ? tape->pooled_rstd : NULL, tape->q, mine);
+            project_in(block, tape->pooled_x, n, 0, W, kept ? tape->pooled_x_mean : NULL,
+                       kept ? tape->pooled_x_rstd : NULL, tape->q, mine);
         } else {
             project_in(block, tape->x, T, 0, 3 * W, mean, rstd, tape->qkv, mine);
         }
@@ -126,6 +142,6 @@ void th_block_forward(const th_block *block, const th_sequences *sequences,
     th_attention_share(&attention, threads.base + omp_get_thread_num() * threads.each,
                        tape->attended, tape->lse);
 #pragma omp parallel
-    finish(block, block->last ? n : T, x, tape, kept,
+    finish(block, block->pooled ? n : T, x, tape, kept,
            threads.base + omp_get_thread_num() * threads.each, out);
 }

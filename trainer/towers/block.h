@@ -1,14 +1,24 @@
 /* trainer/towers/block.h - one residual block of a tower, forward and backward.
  *
+ * CLIP's, where norms stand before attention and MLP:
+ *
  *     mid = x + out_proj(attention(ln_1(x)))
  *     out = mid + c_proj(activation(c_fc(ln_2(mid))))
+ *
+ * BERT's (post_norm), where they stand behind the sums:
+ *
+ *     mid = x + out_proj(attention(x))              h = ln_1(mid)
+ *     sum = h + c_proj(activation(c_fc(h)))       out = ln_2(sum)
+ *
+ * In both one norm, the inner one, stands between attention and MLP: ln_2 there, ln_1 here. The
+ * outer one is the first thing of the block there, and the last thing here.
  *
  * Private to towers/. Every phase is one OpenMP region in which a thread takes a run of rows
  * through all kernels that work by row; regions end where tokens of a sequence meet (attention) or
  * where a sum runs over all rows (weight gradients). The last block computes queries and all that
- * follows for the pooled row of each sequence alone.
+ * follows for the pooled row of each sequence alone, unless the mean of all rows is pooled.
  *
- * T tokens, n sequences, R rows after attention: T, or n in the last block. */
+ * T tokens, n sequences, R rows after attention: T, or n in a pooled block. */
 #ifndef TH_TRAINER_TOWERS_BLOCK_H
 #define TH_TRAINER_TOWERS_BLOCK_H
 
@@ -35,8 +45,10 @@ typedef struct {
     const th_parameters *parameters;
     int                  first_row; // of ln_1.weight
     int64_t              width, heads;
-    bool                 causal;
-    bool                 last; // only the pooled rows go on
+    th_activation        activation;
+    double               eps; // of the norms
+    bool                 causal, post_norm;
+    bool                 pooled; // the last block: only the pooled rows go on
 } th_block;
 
 typedef struct {
@@ -45,19 +57,20 @@ typedef struct {
     int64_t *pooled; // [n] row of the pooled token
 } th_sequences;
 
-/* What a block leaves behind. q, kv: in the full block both are columns of qkv [T, 3 W]; in the
- * last one q is [n, W] and kv [T, 2 W]. */
+/* What a block leaves behind. q, kv: in the full block both are columns of qkv [T, 3 W]; in a
+ * pooled one q is [n, W] and kv [T, 2 W]. */
 typedef struct {
-    th_real *x;             // [T, W] input
-    th_real *mean1, *rstd1; // [T]
+    th_real *x;                       // [T, W] input
+    th_real *outer_mean, *outer_rstd; // [T] of x, or with post_norm [R] of sum
     th_real *qkv, *q, *kv;
-    th_real *lse;           // [R, heads]
-    th_real *attended;      // [R, W] before out_proj
-    th_real *mid;           // [R, W]
-    th_real *mean2, *rstd2; // [R]
-    th_real *u;             // [R, 4 W] before the activation
-    th_real *pooled_x;      // [n, W] rows of x; last block only, like the next two
-    th_real *pooled_mean, *pooled_rstd;
+    th_real *lse;                           // [R, heads]
+    th_real *attended;                      // [R, W] before out_proj
+    th_real *mid;                           // [R, W]
+    th_real *inner_mean, *inner_rstd;       // [R] of mid
+    th_real *u;                             // [R, 4 W] before the activation
+    th_real *sum;                           // [R, W] with post_norm
+    th_real *pooled_x;                      // [n, W] rows of x; of a pooled block
+    th_real *pooled_x_mean, *pooled_x_rstd; // [n] without post_norm
 } th_block_tape;
 
 /* Memory of each thread: `each` elements, thread after thread. */
@@ -68,12 +81,12 @@ typedef struct {
 
 typedef struct {
     th_real   *g, *du;              // [R, 4 W] activation, gradient of what it was applied to
-    th_real   *n;                   // [T, W] output of ln_2, then of ln_1
+    th_real   *n;                   // [T, W] output of the inner norm, then of ln_1 over x
     th_real   *d_mid, *d_attended;  // [R, W]
     th_real   *d_qkv, *dq, *d_kv;   // as q, kv
-    th_real   *pooled_n, *d_pooled; // [n, W] last block only
+    th_real   *pooled_n, *d_pooled; // [n, W] of a pooled block
     th_real   *sum_in, *sum_q, *sum_out, *sum_fc, *sum_proj; // [units, columns] of bias gradients
-    th_real   *sum_ln1[2], *sum_ln2[2];                      // [units, W] of gamma and beta
+    th_real   *sum_outer[2], *sum_inner[2];                  // [units, W] of gamma and beta
     th_scratch threads;
 } th_block_scratch;
 
@@ -92,12 +105,23 @@ int64_t th_block_scratch_each(int64_t width, int64_t heads, int64_t longest);
 void th_block_forward(const th_block *block, const th_sequences *sequences,
                       const th_block_tape *tape, bool kept, th_scratch threads, th_real *out);
 
-/* dx [T, W]: in, the gradient of out (the last block: d_out [n, W] instead); out, that of x, unless
+/* d_out [R, W]: gradient of out, used up; may be dx in a full block. dx [T, W]: that of x, unless
  * `lowest`: then nothing below needs it. drive is called between the phases. */
 void th_block_backward(const th_block *block, const th_sequences *sequences,
-                       const th_block_tape *tape, const th_real *d_out, bool add, bool lowest,
+                       const th_block_tape *tape, th_real *d_out, bool add, bool lowest,
                        th_block_scratch *scratch, th_real *dx, void (*drive)(void *context),
                        void *context);
+
+/* The rows of the two norms' weights; the bias is the next one. */
+static inline int th_block_inner(const th_block *block)
+{
+    return block->post_norm ? TH_LN1_WEIGHT : TH_LN2_WEIGHT;
+}
+
+static inline int th_block_outer(const th_block *block)
+{
+    return block->post_norm ? TH_LN2_WEIGHT : TH_LN1_WEIGHT;
+}
 
 /* The weight of a row, and where its gradient goes: NULL when it is frozen. */
 static inline const th_real *th_block_weight(const th_block *block, int row)

@@ -8,7 +8,7 @@
 #include <string.h>
 
 // Rows of the group image.embed, in the table's order.
-enum { CONV, CLASS, POSITION, PRE_WEIGHT, PRE_BIAS };
+enum { CONV, CLASS, POSITION, PRE_WEIGHT };
 
 static th_pass image_pass(const th_image_tower *tower, int64_t n)
 {
@@ -21,7 +21,10 @@ static th_pass image_pass(const th_image_tower *tower, int64_t n)
                       .width = image->width,
                       .layers = image->layers,
                       .heads = image->heads,
-                      .causal = false,
+                      .activation = p->model.activation,
+                      .eps = TH_CLIP_EPS,
+                      .first_norm = true,
+                      .final_norm = true,
                       .pool = TH_POOL_FIRST,
                       .lowest = th_tower_cut(p, TH_IMAGE),
                       .sequences = { .n = n, .tokens = n * (P + 1), .longest = P + 1 },
@@ -40,9 +43,7 @@ static void place_token(const th_pass *pass, const th_tape *tape, bool keep, con
 #pragma omp simd
     for (int64_t j = 0; j < W; j++)
         z[j] = from[j] + position[j];
-    th_layernorm(z, 1, W, th_embed_weight(pass, PRE_WEIGHT), th_embed_weight(pass, PRE_BIAS),
-                 TH_CLIP_EPS, x + t * W, keep ? tape->mean + t : NULL,
-                 keep ? tape->rstd + t : NULL);
+    th_first_norm(pass, tape, keep, PRE_WEIGHT, keep ? tape->z : x, t, 1, x);
 }
 
 typedef struct {
@@ -114,24 +115,7 @@ th_code th_image_forward(const th_image_tower *tower, const uint8_t *pixels, int
     return th_pass_forward(&pass, &input, arena, out_tape, features, err);
 }
 
-// dx becomes the gradient of z. Then the class token's and the patches' rows part: the patches' are
-// copied side by side for one product over all of them.
-static void pre_norm_backward(const th_tape *tape, th_backward_scratch *s)
-{
-    const th_pass *pass = &tape->pass;
-    int64_t        W = pass->width;
-    th_chunk       c;
-
-    for (th_walk walk = th_walk_share(pass->sequences.tokens, th_block_unit(W), 1);
-         th_walk_next(&walk, &c);) {
-        int64_t at = c.first * W;
-        th_layernorm_backward(s->dx + at, tape->z + at, c.count, W,
-                              th_embed_weight(pass, PRE_WEIGHT), tape->mean + c.first,
-                              tape->rstd + c.first, NULL, s->dx + at, s->pre_gamma + c.unit * W,
-                              s->pre_beta + c.unit * W);
-    }
-}
-
+// The patches' rows of dx are copied side by side for one product over all of them.
 static void embed_backward(const th_tape *tape, const void *of, bool add, th_backward_scratch *s)
 {
     const th_image_tower  *tower = of;
@@ -139,21 +123,18 @@ static void embed_backward(const th_tape *tape, const void *of, bool add, th_bac
     const th_image_config *image = &pass->parameters->model.image;
     th_patches             patches;
     int64_t                W = pass->width, n = pass->sequences.n, P = pass->sequences.longest - 1;
-    int64_t                units = th_unit_count(pass->sequences.tokens, th_block_unit(W));
     th_real *conv = th_embed_gradient(pass, CONV), *position = th_embed_gradient(pass, POSITION);
     th_real *class = th_embed_gradient(pass, CLASS);
 
     th_patches_init(&patches, image->size, image->patch, tower->mean, tower->deviation);
 #pragma omp parallel
     {
-        pre_norm_backward(tape, s);
+        th_first_norm_backward_share(tape, PRE_WEIGHT, add, s);
         if (position && !add)
             th_zero_share(position, (P + 1) * W);
         if (class && !add)
             th_zero_share(class, W);
 #pragma omp barrier
-        th_fold_share(s->pre_gamma, units, W, add, th_embed_gradient(pass, PRE_WEIGHT));
-        th_fold_share(s->pre_beta, units, W, add, th_embed_gradient(pass, PRE_BIAS));
         if (position)
             th_scatter_positions_share(s->dx, pass->sequences.first, n, W, position);
         if (class)

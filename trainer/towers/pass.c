@@ -107,18 +107,21 @@ th_block th_pass_block(const th_pass *pass, int64_t layer)
                        .first_row = pass->parameters->groups[group].first_row,
                        .width = pass->width,
                        .heads = pass->heads,
+                       .activation = pass->activation,
+                       .eps = pass->eps,
                        .causal = pass->causal,
-                       .last = layer == pass->layers - 1 };
+                       .post_norm = pass->post_norm,
+                       .pooled = layer == pass->layers - 1 && th_pools_rows(pass) };
 }
 
 // What attention reads and writes: kept or not, a block cannot do without it.
-static void carve_attention(th_carver *carver, const th_pass *pass, bool last, bool attended,
+static void carve_attention(th_carver *carver, const th_pass *pass, bool pooled, bool attended,
                             th_block_tape *block)
 {
     int64_t W = pass->width, T = pass->sequences.tokens, n = pass->sequences.n;
-    int64_t rows = last ? n : T;
+    int64_t rows = pooled ? n : T;
 
-    if (last) {
+    if (pooled) {
         block->q = th_carve_reals(carver, n * W);
         block->kv = th_carve_reals(carver, T * 2 * W);
         block->pooled_x = th_carve_reals(carver, n * W);
@@ -132,25 +135,27 @@ static void carve_attention(th_carver *carver, const th_pass *pass, bool last, b
 
 static void carve_block(th_carver *carver, const th_pass *pass, int64_t layer, th_block_tape *block)
 {
-    bool     last = layer == pass->layers - 1;
-    int64_t  W = pass->width, T = pass->sequences.tokens, n = pass->sequences.n;
-    int64_t  rows = last ? n : T;
     th_block shape = th_pass_block(pass, layer);
+    bool     pooled = shape.pooled, post = shape.post_norm;
+    int64_t  W = pass->width, T = pass->sequences.tokens, n = pass->sequences.n;
+    int64_t  rows = pooled ? n : T;
 
     *block = (th_block_tape){ 0 };
     if (layer + 1 != pass->lowest)
         block->x = th_carve_reals(carver, T * W);
     // out_proj's weight gradient alone reads what attention gave.
-    carve_attention(carver, pass, last, th_block_gradient(&shape, TH_OUT_WEIGHT), block);
-    block->mean1 = th_carve_reals(carver, T);
-    block->rstd1 = th_carve_reals(carver, T);
+    carve_attention(carver, pass, pooled, th_block_gradient(&shape, TH_OUT_WEIGHT), block);
+    block->outer_mean = th_carve_reals(carver, post ? rows : T);
+    block->outer_rstd = th_carve_reals(carver, post ? rows : T);
     block->mid = th_carve_reals(carver, rows * W);
-    block->mean2 = th_carve_reals(carver, rows);
-    block->rstd2 = th_carve_reals(carver, rows);
+    block->inner_mean = th_carve_reals(carver, rows);
+    block->inner_rstd = th_carve_reals(carver, rows);
     block->u = th_carve_reals(carver, rows * 4 * W);
-    if (last) {
-        block->pooled_mean = th_carve_reals(carver, n);
-        block->pooled_rstd = th_carve_reals(carver, n);
+    if (post)
+        block->sum = th_carve_reals(carver, rows * W);
+    if (pooled && !post) {
+        block->pooled_x_mean = th_carve_reals(carver, n);
+        block->pooled_x_rstd = th_carve_reals(carver, n);
     }
 }
 
@@ -165,7 +170,7 @@ th_tape *th_carve_tape(th_carver *carver, const th_pass *pass, bool keep)
     local.pass.sequences.pooled = th_carve(carver, n, sizeof(int64_t));
     if (keep && pass->tower == TH_TEXT_TOWER && pass->lowest == 0)
         local.tokens = th_carve(carver, T, sizeof(int32_t));
-    if (keep && pass->lowest == 0 && pass->tower == TH_IMAGE) {
+    if (keep && pass->lowest == 0 && pass->first_norm) {
         local.z = th_carve_reals(carver, T * W);
         local.mean = th_carve_reals(carver, T);
         local.rstd = th_carve_reals(carver, T);
@@ -178,7 +183,7 @@ th_tape *th_carve_tape(th_carver *carver, const th_pass *pass, bool keep)
     }
     if (keep && pass->lowest <= pass->layers)
         local.top = th_carve_reals(carver, n * W);
-    if (keep && pass->lowest <= pass->layers + 1) {
+    if (keep && pass->lowest <= pass->layers + 1 && pass->final_norm) {
         local.top_mean = th_carve_reals(carver, n);
         local.top_rstd = th_carve_reals(carver, n);
     }
@@ -208,13 +213,15 @@ th_forward_scratch th_carve_lower(th_carver *carver, const th_pass *pass)
 
     if (pass->lowest > pass->layers) {
         scratch.x = th_carve_reals(carver, pass->sequences.tokens * W);
-        carve_attention(carver, pass, true, false, &scratch.block);
+        if (th_pools_rows(pass))
+            carve_attention(carver, pass, true, false, &scratch.block);
     }
     if (pass->lowest > 1)
         carve_attention(carver, pass, false, true, &scratch.block);
     if (pass->lowest > pass->layers + 1) {
         scratch.top = th_carve_reals(carver, n * W);
-        scratch.top_n = th_carve_reals(carver, n * W);
+        if (pass->final_norm)
+            scratch.top_n = th_carve_reals(carver, n * W);
     }
     scratch.threads = carve_threads(carver, pass);
     return scratch;
@@ -229,16 +236,19 @@ th_forward_scratch th_carve_upper(th_carver *carver, const th_pass *pass, bool k
         if (keep) {
             // Of a kept block only what out_proj reads may be missing, when that is frozen.
             scratch.block.attended = th_carve_reals(carver, pass->sequences.tokens * W);
+            if (!th_pools_rows(pass))
+                scratch.x = th_carve_reals(carver, pass->sequences.tokens * W);
         } else {
             // One set of buffers for the full blocks, and what the last one needs otherwise.
             scratch.x = th_carve_reals(carver, pass->sequences.tokens * W);
-            carve_attention(carver, pass, true, false, &scratch.block);
+            if (th_pools_rows(pass))
+                carve_attention(carver, pass, true, false, &scratch.block);
             carve_attention(carver, pass, false, true, &scratch.block);
             scratch.top = th_carve_reals(carver, n * W);
         }
         scratch.threads = carve_threads(carver, pass);
     }
-    if (pass->lowest <= pass->layers + 1)
+    if (pass->lowest <= pass->layers + 1 && pass->final_norm)
         scratch.top_n = th_carve_reals(carver, n * W);
     return scratch;
 }
@@ -255,8 +265,8 @@ static void carve_sums(th_carver *carver, const th_pass *pass, th_block_scratch 
     s->sum_fc = th_carve_reals(carver, units * 4 * W);
     s->sum_proj = th_carve_reals(carver, units * W);
     for (int i = 0; i < 2; i++) {
-        s->sum_ln1[i] = th_carve_reals(carver, (units + pooled) * W);
-        s->sum_ln2[i] = th_carve_reals(carver, units * W);
+        s->sum_outer[i] = th_carve_reals(carver, (units + pooled) * W);
+        s->sum_inner[i] = th_carve_reals(carver, units * W);
     }
 }
 
@@ -268,9 +278,11 @@ th_backward_scratch th_carve_backward(th_carver *carver, const th_pass *pass)
     th_block_scratch   *s = &scratch.block;
 
     scratch.d_top = th_carve_reals(carver, n * W);
-    scratch.top_n = th_carve_reals(carver, n * W);
-    scratch.top_gamma = th_carve_reals(carver, units * W);
-    scratch.top_beta = th_carve_reals(carver, units * W);
+    if (pass->final_norm) {
+        scratch.top_n = th_carve_reals(carver, n * W);
+        scratch.top_gamma = th_carve_reals(carver, units * W);
+        scratch.top_beta = th_carve_reals(carver, units * W);
+    }
     s->threads = carve_threads(carver, pass);
     if (pass->lowest > pass->layers)
         return scratch;
@@ -282,16 +294,17 @@ th_backward_scratch th_carve_backward(th_carver *carver, const th_pass *pass)
     s->d_attended = th_carve_reals(carver, T * W);
     s->d_qkv = th_carve_reals(carver, T * 3 * W);
     s->dq = th_carve_reals(carver, n * W);
-    s->d_kv = s->d_qkv; // the last block has no d_qkv
+    s->d_kv = s->d_qkv; // a pooled block has no d_qkv
     s->pooled_n = th_carve_reals(carver, n * W);
     s->d_pooled = th_carve_reals(carver, n * W);
     carve_sums(carver, pass, s);
     if (pass->lowest == 0 && pass->patches) {
         scratch.patch_rows = th_carve_reals(carver, pass->patches * pass->patch_pixels);
         scratch.d_patches = th_carve_reals(carver, pass->patches * W);
-        scratch.pre_gamma = th_carve_reals(carver, units * W);
-        scratch.pre_beta = th_carve_reals(carver, units * W);
     }
+    if (pass->lowest == 0 && pass->first_norm)
+        for (int i = 0; i < 2; i++)
+            scratch.sum_first[i] = th_carve_reals(carver, units * W);
     return scratch;
 }
 

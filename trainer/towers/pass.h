@@ -13,7 +13,12 @@ typedef struct {
     const th_parameters *parameters;
     th_tower             tower;
     int64_t              width, layers, heads;
-    bool                 causal;
+    th_activation        activation;
+    double               eps;        // of the norms
+    bool                 causal;     // and what else differs: a norm over block 0's input,
+    bool                 first_norm; // one over the pooled rows, and where those of the blocks
+    bool                 final_norm; // stand (block.h)
+    bool                 post_norm;
     th_pool              pool;
     int                  lowest; // the cut (th_tower_cut)
     th_sequences         sequences;
@@ -24,12 +29,12 @@ typedef struct {
 struct th_tape {
     th_pass        pass;
     th_block_tape *blocks;              // [layers]; those below the cut are empty
-    th_real       *top;                 // [n, W] output of the last block
+    th_real       *top;                 // [n, W] pooled output of the last block
     th_real       *top_mean, *top_rstd; // [n] of the final norm
     // Of the lowest group, when it is trainable:
     const uint8_t *pixels;
     int32_t       *tokens;          // [T]
-    th_real       *z, *mean, *rstd; // [T, W], [T]: input of ln_pre and its statistics
+    th_real       *z, *mean, *rstd; // [T, W], [T]: input of the first norm and its statistics
 };
 
 /* Hands out arena memory, or only counts it when arena is NULL. */
@@ -46,6 +51,13 @@ bool th_group_trainable(const th_parameters *parameters, int group);
 
 th_block th_pass_block(const th_pass *pass, int64_t layer);
 
+/* Does the last block compute the pooled row of each sequence alone? Not when the mean of all is
+ * pooled. */
+static inline bool th_pools_rows(const th_pass *pass)
+{
+    return pass->pool != TH_POOL_MEAN;
+}
+
 /* The tape of a pass, with room for first[n + 1] and pooled[n] in its sequences. keep: what
  * backward needs from the cut up, but the rows at the cut, which th_stack_upper is given; else only
  * the sequences. NULL when only counting. */
@@ -54,7 +66,7 @@ th_tape *th_carve_tape(th_carver *carver, const th_pass *pass, bool keep);
 typedef struct {
     th_real      *x;     // [T, W] activations that are not kept
     th_block_tape block; // of blocks that are not kept
-    th_real      *top;   // [n, W] output of the last block
+    th_real      *top;   // [n, W] pooled output of the last block
     th_real      *top_n; // [n, W] output of the final norm
     th_scratch    threads;
 } th_forward_scratch;
@@ -68,9 +80,9 @@ typedef struct {
     th_real         *d_top, *top_n;        // [n, W]
     th_real         *top_gamma, *top_beta; // [units of n, W]
     th_block_scratch block;
-    th_real         *patch_rows;           // [patches, patch_pixels]
-    th_real         *d_patches;            // [patches, W]
-    th_real         *pre_gamma, *pre_beta; // [units of T, W]
+    th_real         *patch_rows;   // [patches, patch_pixels]
+    th_real         *d_patches;    // [patches, W]
+    th_real         *sum_first[2]; // [units of T, W] of the first norm's gamma and beta
 } th_backward_scratch;
 
 th_backward_scratch th_carve_backward(th_carver *carver, const th_pass *pass);
@@ -126,6 +138,15 @@ TH_MUST_CHECK th_code th_pass_backward(th_tape *tape, const th_real *d_features,
 /* Row `which` of the group at depth 0, in the table's order. */
 const th_real *th_embed_weight(const th_pass *pass, int which);
 th_real       *th_embed_gradient(const th_pass *pass, int which); // NULL when it is frozen
+
+/* The first norm, by every thread of a team: rows t .. t + rows - 1 of z into x, and with `keep`
+ * the statistics into the tape. z may be x. weight_row: of th_embed_weight, the bias follows. */
+void th_first_norm(const th_pass *pass, const th_tape *tape, bool keep, int weight_row,
+                   const th_real *z, int64_t t, int64_t rows, th_real *x);
+/* Its backward over all rows, by every thread of a team: scratch->dx becomes the gradient of z, and
+ * the weights get theirs. */
+void th_first_norm_backward_share(const th_tape *tape, int weight_row, bool add,
+                                  th_backward_scratch *scratch);
 
 void th_drive(const th_backward_hooks *hooks);
 /* Tells the hooks that the group at a depth is done, if any of its rows is trainable. */

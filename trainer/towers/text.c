@@ -1,23 +1,32 @@
-/* trainer/towers/text.c - the text tower: token and position embeddings, then the causal stack. */
+/* trainer/towers/text.c - the text tower: embeddings of tokens, positions and (BERT) the token
+ * type, with a norm over them in BERT, then the stack. */
 #include "trainer/nn/embedding.h"
+#include "trainer/nn/layernorm.h"
+#include "trainer/nn/units.h"
 #include "trainer/towers/pass.h"
 #include <string.h>
 
 // Rows of the group text.embed, in the table's order.
-enum { TOKEN, POSITION };
+enum { TOKEN, POSITION, TYPE, NORM_WEIGHT };
 
 static th_pass text_pass(const th_text_tower *tower, int64_t n, int64_t tokens, int64_t longest)
 {
     const th_parameters  *p = tower->parameters;
     const th_text_config *text = &p->model.text;
+    bool                  bert = text->kind == TH_TEXT_BERT;
 
     return (th_pass){ .parameters = p,
                       .tower = TH_TEXT_TOWER,
                       .width = text->width,
                       .layers = text->layers,
                       .heads = text->heads,
-                      .causal = true,
-                      .pool = TH_POOL_END,
+                      .activation = bert ? TH_GELU : p->model.activation,
+                      .eps = bert ? TH_BERT_EPS : TH_CLIP_EPS,
+                      .causal = !bert,
+                      .first_norm = bert,
+                      .final_norm = !bert,
+                      .post_norm = bert,
+                      .pool = text->pool,
                       .lowest = th_tower_cut(p, TH_TEXT_TOWER),
                       .sequences = { .n = n, .tokens = tokens, .longest = longest } };
 }
@@ -63,13 +72,21 @@ static void embed_forward(const th_pass *pass, th_tape *tape, bool keep, const v
 {
     const th_captions *captions = of;
     const int32_t     *tokens = captions->tokens + captions->offsets[0];
+    // All tokens of a caption have the first type: a second one is for pairs of sentences.
+    const th_real *type = pass->first_norm ? th_embed_weight(pass, TYPE) : NULL;
+    th_real       *z = keep && pass->first_norm ? tape->z : x;
 
     (void)threads;
     if (keep)
         memcpy(tape->tokens, tokens, (size_t)pass->sequences.tokens * sizeof *tokens);
 #pragma omp parallel
-    th_embed_share(tokens, pass->sequences.first, pass->sequences.n, pass->width,
-                   th_embed_weight(pass, TOKEN), th_embed_weight(pass, POSITION), NULL, x);
+    {
+        th_embed_share(tokens, pass->sequences.first, pass->sequences.n, pass->width,
+                       th_embed_weight(pass, TOKEN), th_embed_weight(pass, POSITION), type, z);
+        th_rows mine = th_share(pass->sequences.tokens, 1);
+        if (pass->first_norm)
+            th_first_norm(pass, tape, keep, NORM_WEIGHT, z, mine.first, mine.count, x);
+    }
 }
 
 static th_input input_of(const th_captions *captions)
@@ -125,6 +142,7 @@ static void embed_backward(const th_tape *tape, const void *of, bool add, th_bac
     const th_pass        *pass = &tape->pass;
     const th_text_config *text = &pass->parameters->model.text;
     th_real *token = th_embed_gradient(pass, TOKEN), *position = th_embed_gradient(pass, POSITION);
+    th_real *type = pass->first_norm ? th_embed_gradient(pass, TYPE) : NULL;
 
     (void)of;
 #pragma omp parallel
@@ -133,6 +151,10 @@ static void embed_backward(const th_tape *tape, const void *of, bool add, th_bac
             th_zero_share(token, text->vocabulary * pass->width);
         if (position && !add)
             th_zero_share(position, text->context * pass->width);
+        if (type && !add)
+            th_zero_share(type, text->types * pass->width);
+        if (pass->first_norm)
+            th_first_norm_backward_share(tape, NORM_WEIGHT, add, s);
 #pragma omp barrier
         if (token)
             th_scatter_tokens_share(s->dx, tape->tokens, pass->sequences.tokens, pass->width,
@@ -140,6 +162,8 @@ static void embed_backward(const th_tape *tape, const void *of, bool add, th_bac
         if (position)
             th_scatter_positions_share(s->dx, pass->sequences.first, pass->sequences.n, pass->width,
                                        position);
+        if (type)
+            th_gather_sum_share(s->dx, NULL, pass->sequences.tokens, pass->width, type);
     }
 }
 

@@ -16,16 +16,16 @@
  *     cut            th_tower_cut       rows at the cut of a sample
  *     embed          0                  none: all of the tower trains
  *     block i        1 + i              [tokens, W]  input of block i
- *     head           1 + layers         [W]          pooled output of the last block, before the
- *                                                    final norm, which is cheap and so goes the
- *                                                    same way whether it trains or not
+ *     head           1 + layers         [W]          pooled output of the last block, before
+ *                                                    CLIP's final norm, which is cheap and so goes
+ *                                                    the same way whether it trains or not
  *     none trains    2 + layers         [embed]      feature, not normalised
  *
  * Rows of a pass stand sample after sample.
  *
- * In the last block only the pooled row (class token, EOT) has a query, attention output and MLP;
- * keys and values are of all tokens. That is the same result as the full block, as nothing reads
- * the other rows.
+ * In the last block only the pooled row (class token, EOT, BERT's [CLS]) has a query, attention
+ * output and MLP; keys and values are of all tokens. That is the same result as the full block, as
+ * nothing reads the other rows. Where the mean of all rows is pooled, that block is full.
  *
  * Calls: Local; from one thread, which opens OpenMP regions of its own. Work is cut in fixed units,
  * so the result has the same bits on any number of threads. */
@@ -80,15 +80,16 @@ TH_MUST_CHECK th_code th_image_backward(const th_image_tower *tower, th_tape *ta
 void th_image_tower_bytes(const th_image_tower *tower, int64_t n, size_t *out_tape,
                           size_t *out_scratch);
 
-/* Text tower: causal transformer, EOT pooling. Captions are packed back to back, cut at EOT: no
- * pads. The causal mask makes the tokens up to EOT independent of what follows, so features and
- * gradients are those of the padded computation. */
+/* Text tower: CLIP's causal transformer with EOT pooling, or BERT (th_text_kind), whose positions
+ * begin at 0 in each caption. Captions are packed back to back, cut at EOT or [SEP]: no pads.
+ * Tokens do not see what follows (the causal mask, or the padding mask of a reference), so features
+ * and gradients are those of the padded computation. */
 typedef struct {
     const th_parameters *parameters;
 } th_text_tower;
 
-/* Captions of a micro-batch: caption i is tokens[offsets[i] .. offsets[i + 1]), its last token
- * pooled. Each has 1 to context tokens, each in [0, vocabulary). */
+/* Captions of a micro-batch: caption i is tokens[offsets[i] .. offsets[i + 1]). Each has 1 to
+ * context tokens, each in [0, vocabulary). */
 typedef struct {
     const int32_t *tokens;
     const int64_t *offsets; // [n + 1]; offsets[0] need not be 0

@@ -1,8 +1,8 @@
 /* tests/unit/trainer/reference_tower.h - both towers as slow, obvious loops in double.
  *
  * The twin of trainer/towers/: every row of every block is computed, captions are padded to the
- * context and masked, weights are looked up by open_clip's names. It shares no code with the towers
- * but the parameter table. */
+ * context and masked, the two kinds of text tower are written down apart, weights are looked up by
+ * open_clip's names. It shares no code with the towers but the parameter table. */
 #ifndef TH_TESTS_REFERENCE_TOWER_H
 #define TH_TESTS_REFERENCE_TOWER_H
 
@@ -28,7 +28,7 @@ static inline const th_real *ref_weight(const th_parameters *p, const char *pref
 }
 
 static inline void ref_norm(const double *x, int64_t rows, int64_t W, const th_real *gamma,
-                            const th_real *beta, double *y)
+                            const th_real *beta, double eps, double *y)
 {
     for (int64_t i = 0; i < rows; i++) {
         double mean = 0, variance = 0;
@@ -38,7 +38,7 @@ static inline void ref_norm(const double *x, int64_t rows, int64_t W, const th_r
             variance += pow(x[i * W + j] - mean, 2) / (double)W;
         for (int64_t j = 0; j < W; j++)
             y[i * W + j] =
-                (x[i * W + j] - mean) / sqrt(variance + 1e-5) * (double)gamma[j] + (double)beta[j];
+                (x[i * W + j] - mean) / sqrt(variance + eps) * (double)gamma[j] + (double)beta[j];
     }
 }
 
@@ -54,9 +54,9 @@ static inline void ref_linear(const double *x, int64_t rows, int64_t in, int64_t
         }
 }
 
-/* qkv [S, 3 W] of one sequence -> out [S, W]. */
-static inline void ref_attention(const double *qkv, int64_t S, int64_t W, int64_t heads,
-                                 bool causal, double *out)
+/* qkv [S, 3 W] of one sequence, of which `keys` may be seen -> out [S, W]. */
+static inline void ref_attention(const double *qkv, int64_t S, int64_t keys, int64_t W,
+                                 int64_t heads, bool causal, double *out)
 {
     int64_t D = W / heads;
     double *p = ref_new(S);
@@ -64,7 +64,7 @@ static inline void ref_attention(const double *qkv, int64_t S, int64_t W, int64_
     for (int64_t h = 0; h < heads; h++)
         for (int64_t i = 0; i < S; i++) {
             double  sum = 0;
-            int64_t seen = causal ? i + 1 : S;
+            int64_t seen = causal ? i + 1 : keys;
             for (int64_t j = 0; j < seen; j++) {
                 double dot = 0;
                 for (int64_t d = 0; d < D; d++)
@@ -94,15 +94,17 @@ static inline void ref_block(const th_parameters *p, const char *prefix, double 
     double *n = ref_new(S * W), *qkv = ref_new(S * 3 * W), *a = ref_new(S * W);
     double *y = ref_new(S * W), *u = ref_new(S * 4 * W);
 
-    ref_norm(x, S, W, ref_weight(p, prefix, "ln_1.weight"), ref_weight(p, prefix, "ln_1.bias"), n);
+    ref_norm(x, S, W, ref_weight(p, prefix, "ln_1.weight"), ref_weight(p, prefix, "ln_1.bias"),
+             1e-5, n);
     ref_linear(n, S, W, 3 * W, ref_weight(p, prefix, "attn.in_proj_weight"),
                ref_weight(p, prefix, "attn.in_proj_bias"), qkv);
-    ref_attention(qkv, S, W, heads, causal, a);
+    ref_attention(qkv, S, S, W, heads, causal, a);
     ref_linear(a, S, W, W, ref_weight(p, prefix, "attn.out_proj.weight"),
                ref_weight(p, prefix, "attn.out_proj.bias"), y);
     for (int64_t i = 0; i < S * W; i++)
         x[i] += y[i];
-    ref_norm(x, S, W, ref_weight(p, prefix, "ln_2.weight"), ref_weight(p, prefix, "ln_2.bias"), n);
+    ref_norm(x, S, W, ref_weight(p, prefix, "ln_2.weight"), ref_weight(p, prefix, "ln_2.bias"),
+             1e-5, n);
     ref_linear(n, S, W, 4 * W, ref_weight(p, prefix, "mlp.c_fc.weight"),
                ref_weight(p, prefix, "mlp.c_fc.bias"), u);
     for (int64_t i = 0; i < S * 4 * W; i++)
@@ -133,7 +135,7 @@ static inline void ref_head(const th_parameters *p, const double *x, int64_t W, 
     const th_real *proj = ref_weight(p, "", projection);
     int64_t        E = p->model.embed;
 
-    ref_norm(x, 1, W, ref_weight(p, norm, ".weight"), ref_weight(p, norm, ".bias"), n);
+    ref_norm(x, 1, W, ref_weight(p, norm, ".weight"), ref_weight(p, norm, ".bias"), 1e-5, n);
     for (int64_t e = 0; e < E; e++) {
         feature[e] = 0;
         for (int64_t j = 0; j < W; j++)
@@ -170,16 +172,88 @@ static inline void ref_image(const th_image_tower *tower, const uint8_t *pixels,
                 x[t * W + j] = sum + (double)position[t * W + j];
             }
         ref_norm(x, S, W, ref_weight(p, "visual.", "ln_pre.weight"),
-                 ref_weight(p, "visual.", "ln_pre.bias"), x);
+                 ref_weight(p, "visual.", "ln_pre.bias"), 1e-5, x);
         ref_stack(p, "visual.", x, S, W, m.layers, m.heads, false);
         ref_head(p, x, W, "visual.ln_post", "visual.proj", features + i * p->model.embed);
     }
     free(x);
 }
 
-/* features [n, embed]; every caption is padded with zeros to the whole context. */
-static inline void ref_text(const th_text_tower *tower, const th_captions *captions,
+/* One layer of BERT over a padded sequence, in place: x [S, W], of which `count` rows are tokens.
+ */
+static inline void ref_bert_layer(const th_parameters *p, const char *prefix, double *x, int64_t S,
+                                  int64_t count, int64_t W, int64_t heads)
+{
+    double *qkv = ref_new(S * 3 * W), *a = ref_new(S * W), *y = ref_new(S * W);
+    double *u = ref_new(S * 4 * W);
+
+    ref_linear(x, S, W, 3 * W, ref_weight(p, prefix, "attn.in_proj_weight"),
+               ref_weight(p, prefix, "attn.in_proj_bias"), qkv);
+    ref_attention(qkv, S, count, W, heads, false, a);
+    ref_linear(a, S, W, W, ref_weight(p, prefix, "attn.out_proj.weight"),
+               ref_weight(p, prefix, "attn.out_proj.bias"), y);
+    for (int64_t i = 0; i < S * W; i++)
+        y[i] += x[i];
+    ref_norm(y, S, W, ref_weight(p, prefix, "ln_1.weight"), ref_weight(p, prefix, "ln_1.bias"),
+             1e-12, x);
+    ref_linear(x, S, W, 4 * W, ref_weight(p, prefix, "mlp.c_fc.weight"),
+               ref_weight(p, prefix, "mlp.c_fc.bias"), u);
+    for (int64_t i = 0; i < S * 4 * W; i++)
+        u[i] = ref_activation(TH_GELU, u[i]);
+    ref_linear(u, S, 4 * W, W, ref_weight(p, prefix, "mlp.c_proj.weight"),
+               ref_weight(p, prefix, "mlp.c_proj.bias"), y);
+    for (int64_t i = 0; i < S * W; i++)
+        y[i] += x[i];
+    ref_norm(y, S, W, ref_weight(p, prefix, "ln_2.weight"), ref_weight(p, prefix, "ln_2.bias"),
+             1e-12, x);
+    free(qkv), free(a), free(y), free(u);
+}
+
+/* feature [embed] of one caption: BertModel, pooled, times the projection. */
+static inline void ref_bert_caption(const th_parameters *p, const int32_t *tokens, int64_t count,
+                                    double *feature)
+{
+    const th_text_config m = p->model.text;
+    int64_t              W = m.width, S = m.context, E = p->model.embed;
+    const th_real       *token = ref_weight(p, "", "token_embedding.weight");
+    const th_real       *position = ref_weight(p, "", "positional_embedding");
+    const th_real       *type = ref_weight(p, "", "token_type_embedding.weight");
+    const th_real       *projection = ref_weight(p, "", "text_projection");
+    double              *x = ref_new(S * W);
+    char                 prefix[64];
+
+    for (int64_t t = 0; t < S; t++)
+        for (int64_t j = 0; j < W; j++)
+            x[t * W + j] = (double)token[(t < count ? tokens[t] : 0) * W + j] +
+                           (double)position[t * W + j] + (double)type[j];
+    ref_norm(x, S, W, ref_weight(p, "", "ln_embed.weight"), ref_weight(p, "", "ln_embed.bias"),
+             1e-12, x);
+    for (int64_t i = 0; i < m.layers; i++) {
+        (void)snprintf(prefix, sizeof prefix, "transformer.resblocks.%d.", (int)i);
+        ref_bert_layer(p, prefix, x, S, count, W, m.heads);
+    }
+    for (int64_t e = 0; e < E; e++)
+        feature[e] = 0;
+    int64_t rows = m.pool == TH_POOL_MEAN ? count : 1;
+    for (int64_t t = 0; t < rows; t++)
+        for (int64_t j = 0; j < W; j++)
+            for (int64_t e = 0; e < E; e++)
+                feature[e] += x[t * W + j] * (double)projection[j * E + e] / (double)rows;
+    free(x);
+}
+
+static inline void ref_bert(const th_text_tower *tower, const th_captions *captions,
                             double *features)
+{
+    const int64_t *first = captions->offsets;
+
+    for (int64_t i = 0; i < captions->n; i++)
+        ref_bert_caption(tower->parameters, captions->tokens + first[i], first[i + 1] - first[i],
+                         features + i * tower->parameters->model.embed);
+}
+
+static inline void ref_clip_text(const th_text_tower *tower, const th_captions *captions,
+                                 double *features)
 {
     const th_parameters *p = tower->parameters;
     const th_text_config m = p->model.text;
@@ -200,6 +274,16 @@ static inline void ref_text(const th_text_tower *tower, const th_captions *capti
                  features + i * p->model.embed);
     }
     free(x);
+}
+
+/* features [n, embed]; every caption is padded with zeros to the whole context. */
+static inline void ref_text(const th_text_tower *tower, const th_captions *captions,
+                            double *features)
+{
+    if (tower->parameters->model.text.kind == TH_TEXT_BERT)
+        ref_bert(tower, captions, features);
+    else
+        ref_clip_text(tower, captions, features);
 }
 
 #endif

@@ -38,8 +38,14 @@ static inline void *small_new(int64_t count, size_t size)
     return memory;
 }
 
+/* The first tower that is worth a look: a model with a BERT text tower is here for that alone. */
+static inline th_tower small_first(const th_model_config *model)
+{
+    return model->text.kind == TH_TEXT_BERT ? TH_TEXT_TOWER : TH_IMAGE;
+}
+
 /* Opens a model of that size with weights that make every term count: norms and biases differ from
- * their first values, which are one and zero. */
+ * their first values, which are one and zero, and the matrices of BERT are as large as CLIP's. */
 static inline small_towers *small_open(const th_model_config *model)
 {
     small_towers *s = small_new(1, sizeof *s);
@@ -56,6 +62,9 @@ static inline small_towers *small_open(const th_model_config *model)
             small_fill(&noise, 1, (uint64_t)(i * 100000 + j), 0.2);
             w[j] += noise;
         }
+        if (s->p.rows[i].tower == TH_TEXT_TOWER && model->text.kind == TH_TEXT_BERT)
+            for (int64_t j = 0; s->p.rows[i].dimensions == 2 && j < s->p.rows[i].count; j++)
+                w[j] *= (th_real)(1 / (0.02 * sqrt((double)model->text.width)));
     }
     th_rng_init(&rng, 6, TH_FOR_TEST, 0, 0);
     s->pixels = small_new(bytes, 1);
@@ -125,5 +134,36 @@ static const th_model_config small_model = {
     .embed = 10,
     .activation = TH_GELU,
 };
+
+// The activation is the image tower's: BERT's is GELU whatever the model's is.
+static const th_model_config small_bert = {
+    .image = { .size = 12, .patch = 4, .width = 24, .layers = 1, .heads = 4 },
+    .text = { .context = 9,
+              .vocabulary = 40,
+              .width = 20,
+              .layers = 2,
+              .heads = 2,
+              .kind = TH_TEXT_BERT,
+              .pool = TH_POOL_FIRST,
+              .types = 2 },
+    .embed = 10,
+    .activation = TH_QUICK_GELU,
+};
+static const th_model_config small_bert_mean = {
+    .image = { .size = 12, .patch = 4, .width = 24, .layers = 1, .heads = 4 },
+    .text = { .context = 9,
+              .vocabulary = 40,
+              .width = 20,
+              .layers = 2,
+              .heads = 2,
+              .kind = TH_TEXT_BERT,
+              .pool = TH_POOL_MEAN,
+              .types = 2 },
+    .embed = 10,
+    .activation = TH_QUICK_GELU,
+};
+static const th_model_config *const small_models[] = { &small_model, &small_bert,
+                                                       &small_bert_mean };
+#define SMALL_MODELS (sizeof small_models / sizeof *small_models)
 
 #endif

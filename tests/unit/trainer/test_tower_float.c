@@ -14,14 +14,42 @@ static const th_model_config middle_model = {
     .activation = TH_GELU,
 };
 
+static const th_model_config middle_bert = {
+    .image = { .size = 10, .patch = 5, .width = 48, .layers = 1, .heads = 3 },
+    .text = { .context = 60,
+              .vocabulary = 99,
+              .width = 144,
+              .layers = 2,
+              .heads = 3,
+              .kind = TH_TEXT_BERT,
+              .pool = TH_POOL_FIRST,
+              .types = 2 },
+    .embed = EMBED,
+};
+static const th_model_config middle_bert_mean = {
+    .image = { .size = 10, .patch = 5, .width = 48, .layers = 1, .heads = 3 },
+    .text = { .context = 60,
+              .vocabulary = 99,
+              .width = 144,
+              .layers = 2,
+              .heads = 3,
+              .kind = TH_TEXT_BERT,
+              .pool = TH_POOL_MEAN,
+              .types = 2 },
+    .embed = EMBED,
+};
+static const th_model_config *const middle_models[] = { &middle_model, &middle_bert,
+                                                        &middle_bert_mean };
+#define MIDDLE_MODELS (sizeof middle_models / sizeof *middle_models)
+
 // Float rounds each of a few hundred additions of numbers of order 1 to 6e-8: features of order 1
 // are off by some 1e-6; 2e-5 leaves room and is far below what a wrong term would do.
 static void features_match_the_reference(void **state)
 {
     (void)state;
-    for (th_activation activation = TH_GELU; activation <= TH_QUICK_GELU; activation++) {
-        th_model_config model = middle_model;
-        model.activation = activation;
+    for (size_t m = 0; m <= MIDDLE_MODELS; m++) {
+        th_model_config model = m ? *middle_models[m - 1] : middle_model;
+        model.activation = m ? model.activation : TH_QUICK_GELU;
         small_towers *s = small_open(&model);
         double        want[SAMPLES * EMBED];
         th_real       got[SAMPLES * EMBED];
@@ -38,16 +66,15 @@ static void features_match_the_reference(void **state)
     }
 }
 
-static void bits_do_not_depend_on_threads(void **state)
+static void assert_threads_do_not_matter(const th_model_config *model)
 {
-    (void)state;
-    small_towers *s = small_open(&middle_model);
+    small_towers *s = small_open(model);
     size_t        bytes = (size_t)s->p.elements * sizeof(th_real);
     th_real      *gradient = small_new(s->p.elements, sizeof(th_real));
     th_real       features[SAMPLES * EMBED], want[SAMPLES * EMBED];
     int           before = omp_get_max_threads();
 
-    for (th_tower tower = TH_IMAGE; tower <= TH_TEXT_TOWER; tower++)
+    for (th_tower tower = small_first(model); tower <= TH_TEXT_TOWER; tower++)
         for (int threads = 1; threads <= 4; threads++) {
             omp_set_num_threads(threads);
             small_pass(s, tower, 0, SAMPLES, s->d_features, false, NULL, features);
@@ -64,6 +91,13 @@ static void bits_do_not_depend_on_threads(void **state)
     small_close(s);
 }
 
+static void bits_do_not_depend_on_threads(void **state)
+{
+    (void)state;
+    for (size_t m = 0; m < MIDDLE_MODELS; m++)
+        assert_threads_do_not_matter(middle_models[m]);
+}
+
 static void assert_tape_changes_nothing(small_towers *s, th_tower tower)
 {
     th_real kept[SAMPLES * EMBED], bare[SAMPLES * EMBED];
@@ -77,20 +111,21 @@ static void assert_tape_changes_nothing(small_towers *s, th_tower tower)
 static void a_tape_does_not_change_features(void **state)
 {
     (void)state;
-    small_towers *s = small_open(&middle_model);
-
-    for (th_tower tower = TH_IMAGE; tower <= TH_TEXT_TOWER; tower++) {
-        assert_tape_changes_nothing(s, tower);
-        th_parameters_freeze_all(&s->p, false);
-        assert_tape_changes_nothing(s, tower);
-        for (int row = 0; row < s->p.row_count; row++)
-            if (th_parameters_match(&s->p, row, "image.top(1)") ||
-                th_parameters_match(&s->p, row, "text.top(1)"))
-                s->p.rows[row].trainable = true;
-        assert_tape_changes_nothing(s, tower);
-        th_parameters_freeze_all(&s->p, true);
+    for (size_t m = 0; m < MIDDLE_MODELS; m++) {
+        small_towers *s = small_open(middle_models[m]);
+        for (th_tower tower = small_first(middle_models[m]); tower <= TH_TEXT_TOWER; tower++) {
+            assert_tape_changes_nothing(s, tower);
+            th_parameters_freeze_all(&s->p, false);
+            assert_tape_changes_nothing(s, tower);
+            for (int row = 0; row < s->p.row_count; row++)
+                if (th_parameters_match(&s->p, row, "image.top(1)") ||
+                    th_parameters_match(&s->p, row, "text.top(1)"))
+                    s->p.rows[row].trainable = true;
+            assert_tape_changes_nothing(s, tower);
+            th_parameters_freeze_all(&s->p, true);
+        }
+        small_close(s);
     }
-    small_close(s);
 }
 
 static void planned_bytes_are_enough_and_a_byte_less_is_refused(void **state)
@@ -188,45 +223,55 @@ static void bad_captions_are_refused(void **state)
 static void no_samples_give_zero_gradients(void **state)
 {
     (void)state;
-    small_towers *s = small_open(&small_model);
-
-    for (th_tower tower = TH_IMAGE; tower <= TH_TEXT_TOWER; tower++) {
-        small_fill(s->p.gradient, s->p.elements, 9, 1);
-        th_real first = s->p.gradient[0], features[1];
-        small_pass(s, tower, 0, 0, s->d_features, true, NULL, features);
-        assert_true(s->p.gradient[0] == first);
-        small_pass(s, tower, 0, 0, s->d_features, false, NULL, features);
-        for (int row = 0; row < s->p.row_count; row++)
-            for (int64_t i = 0; s->p.rows[row].tower == tower && i < s->p.rows[row].count; i++)
-                assert_true(th_gradient(&s->p, row)[i] == 0);
+    for (size_t m = 0; m < SMALL_MODELS; m++) {
+        small_towers *s = small_open(small_models[m]);
+        for (th_tower tower = small_first(small_models[m]); tower <= TH_TEXT_TOWER; tower++) {
+            small_fill(s->p.gradient, s->p.elements, 9, 1);
+            const char *name = tower == TH_IMAGE ? "visual.class_embedding" : "text_projection";
+            th_real    *first = th_gradient(&s->p, th_parameters_find(&s->p, name));
+            th_real     before = *first, features[1];
+            small_pass(s, tower, 0, 0, s->d_features, true, NULL, features);
+            assert_true(*first == before);
+            small_pass(s, tower, 0, 0, s->d_features, false, NULL, features);
+            for (int row = 0; row < s->p.row_count; row++)
+                for (int64_t i = 0; s->p.rows[row].tower == tower && i < s->p.rows[row].count; i++)
+                    assert_true(th_gradient(&s->p, row)[i] == 0);
+        }
+        small_close(s);
     }
-    small_close(s);
+}
+
+// An element of the row that some sample uses: of positions and token types those are the first,
+// of tokens the last, which ends each caption.
+static th_real *used_weight(const small_towers *s, int row)
+{
+    bool first = strstr(s->p.rows[row].name, "positional_embedding") != NULL ||
+                 strstr(s->p.rows[row].name, "token_type") != NULL;
+    return th_weight(&s->p, row) + (first ? 0 : s->p.rows[row].count - 1);
 }
 
 static void nan_comes_through(void **state)
 {
     (void)state;
-    small_towers *s = small_open(&small_model);
-    th_real       features[SAMPLES * 10];
+    for (size_t m = 0; m < SMALL_MODELS; m++) {
+        small_towers *s = small_open(small_models[m]);
+        th_real       features[SAMPLES * 10];
 
-    for (int row = 0; row < s->p.row_count; row++) {
-        th_tower tower = s->p.rows[row].tower;
-        if (tower == TH_NO_TOWER)
-            continue;
-        // A token row that some caption uses: EOT, the last one.
-        th_real *w = th_weight(&s->p, row) + (s->p.rows[row].count - 1);
-        if (strcmp(s->p.rows[row].name, "positional_embedding") == 0)
-            w = th_weight(&s->p, row);
-        th_real keep = *w, sum = 0;
-        *w = NAN;
-        small_pass(s, tower, 0, SAMPLES, NULL, false, NULL, features);
-        *w = keep;
-        for (int i = 0; i < SAMPLES * 10; i++)
-            sum += features[i];
-        if (!isnan(sum))
-            fail_msg("a NaN in %s is lost", s->p.rows[row].name);
+        for (int row = 0; row < s->p.row_count; row++) {
+            th_tower tower = s->p.rows[row].tower;
+            if (tower == TH_NO_TOWER)
+                continue;
+            th_real *w = used_weight(s, row), keep = *w, sum = 0;
+            *w = NAN;
+            small_pass(s, tower, 0, SAMPLES, NULL, false, NULL, features);
+            *w = keep;
+            for (int i = 0; i < SAMPLES * 10; i++)
+                sum += features[i];
+            if (!isnan(sum))
+                fail_msg("a NaN in %s is lost", s->p.rows[row].name);
+        }
+        small_close(s);
     }
-    small_close(s);
 }
 
 int main(void)

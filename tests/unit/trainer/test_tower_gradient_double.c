@@ -51,11 +51,9 @@ static void check_row(small_towers *s, th_tower tower, int row)
     }
 }
 
-static void check_tower(th_tower tower, th_activation activation)
+static void check_tower(const th_model_config *model, th_tower tower)
 {
-    th_model_config model = small_model;
-    model.activation = activation;
-    small_towers *s = small_open(&model);
+    small_towers *s = small_open(model);
 
     backward(s, tower, false);
     for (int row = 0; row < s->p.row_count; row++)
@@ -66,44 +64,58 @@ static void check_tower(th_tower tower, th_activation activation)
 
 static void image_gradients_match_differences(void **state)
 {
+    th_model_config quick = small_model;
+
     (void)state;
-    check_tower(TH_IMAGE, TH_GELU);
-    check_tower(TH_IMAGE, TH_QUICK_GELU);
+    check_tower(&small_model, TH_IMAGE);
+    quick.activation = TH_QUICK_GELU;
+    check_tower(&quick, TH_IMAGE);
 }
 
 static void text_gradients_match_differences(void **state)
 {
+    th_model_config quick = small_model;
+
     (void)state;
-    check_tower(TH_TEXT_TOWER, TH_GELU);
-    check_tower(TH_TEXT_TOWER, TH_QUICK_GELU);
+    check_tower(&small_model, TH_TEXT_TOWER);
+    quick.activation = TH_QUICK_GELU;
+    check_tower(&quick, TH_TEXT_TOWER);
+}
+
+static void bert_gradients_match_differences(void **state)
+{
+    (void)state;
+    check_tower(&small_bert, TH_TEXT_TOWER);
+    check_tower(&small_bert_mean, TH_TEXT_TOWER);
 }
 
 // The reference computes the last block whole and pads every caption to the context.
 static void features_match_the_reference(void **state)
 {
     (void)state;
-    small_towers *s = small_open(&small_model);
-    int64_t       count = SAMPLES * s->p.model.embed;
-    double       *want = ref_new(count), *got = ref_new(count);
+    for (size_t m = 0; m < SMALL_MODELS; m++) {
+        small_towers *s = small_open(small_models[m]);
+        int64_t       count = SAMPLES * s->p.model.embed;
+        double       *want = ref_new(count), *got = ref_new(count);
 
-    ref_image(&s->image, s->pixels, SAMPLES, want);
-    small_pass(s, TH_IMAGE, 0, SAMPLES, NULL, false, NULL, got);
-    for (int64_t i = 0; i < count; i++)
-        th_assert_close(got[i], want[i], 1e-11);
-    ref_text(&s->text, &s->captions, want);
-    small_pass(s, TH_TEXT_TOWER, 0, SAMPLES, NULL, false, NULL, got);
-    for (int64_t i = 0; i < count; i++)
-        th_assert_close(got[i], want[i], 1e-11);
-    free(want), free(got);
-    small_close(s);
+        ref_image(&s->image, s->pixels, SAMPLES, want);
+        small_pass(s, TH_IMAGE, 0, SAMPLES, NULL, false, NULL, got);
+        for (int64_t i = 0; i < count; i++)
+            th_assert_close(got[i], want[i], 1e-11);
+        ref_text(&s->text, &s->captions, want);
+        small_pass(s, TH_TEXT_TOWER, 0, SAMPLES, NULL, false, NULL, got);
+        for (int64_t i = 0; i < count; i++)
+            th_assert_close(got[i], want[i], 1e-11);
+        free(want), free(got);
+        small_close(s);
+    }
 }
 
 // Gradients after text padded with tokens that nothing may read: the padded tower's derivative by
 // central differences of the reference, for a few parameters of every row.
-static void text_gradients_are_those_of_padded_text(void **state)
+static void assert_gradients_of_padded_text(const th_model_config *model)
 {
-    (void)state;
-    small_towers *s = small_open(&small_model);
+    small_towers *s = small_open(model);
     int64_t       count = SAMPLES * s->p.model.embed;
     double       *features = ref_new(count);
 
@@ -128,6 +140,13 @@ static void text_gradients_are_those_of_padded_text(void **state)
     small_close(s);
 }
 
+static void text_gradients_are_those_of_padded_text(void **state)
+{
+    (void)state;
+    for (size_t m = 0; m < SMALL_MODELS; m++)
+        assert_gradients_of_padded_text(small_models[m]);
+}
+
 static double *copy_gradients(const small_towers *s)
 {
     double *copy = ref_new(s->p.elements);
@@ -146,13 +165,12 @@ static void assert_gradients(const small_towers *s, th_tower tower, const double
     }
 }
 
-static void micro_batches_add_up_to_the_whole(void **state)
+static void assert_micro_batches_add_up(const th_model_config *model)
 {
-    (void)state;
-    small_towers *s = small_open(&small_model);
+    small_towers *s = small_open(model);
     th_real       features[SAMPLES * 10];
 
-    for (th_tower tower = TH_IMAGE; tower <= TH_TEXT_TOWER; tower++) {
+    for (th_tower tower = small_first(model); tower <= TH_TEXT_TOWER; tower++) {
         backward(s, tower, false);
         double *whole = copy_gradients(s);
         for (int64_t size = 1; size <= 3; size += 2) {
@@ -167,6 +185,13 @@ static void micro_batches_add_up_to_the_whole(void **state)
         free(whole);
     }
     small_close(s);
+}
+
+static void micro_batches_add_up_to_the_whole(void **state)
+{
+    (void)state;
+    for (size_t m = 0; m < SMALL_MODELS; m++)
+        assert_micro_batches_add_up(small_models[m]);
 }
 
 #define FROZEN_MARK 12345.0
@@ -186,9 +211,8 @@ static void set_trainable(small_towers *s, const char *const *patterns)
 
 // Whatever is frozen, the trainable rows get the gradients they would get with all trainable, and
 // the frozen rows' gradients are not touched.
-static void frozen_rows_change_nothing_else(void **state)
+static void assert_frozen_rows_change_nothing_else(const th_model_config *model)
 {
-    (void)state;
     static const char *const choices[][4] = {
         { "heads", NULL },
         { "image.top(1)", "text.top(1)", NULL },
@@ -199,11 +223,13 @@ static void frozen_rows_change_nothing_else(void **state)
         { "*.bias", NULL },
         { "*.mlp.c_fc.weight", "*.attn.in_proj_bias", NULL },
         { "*positional_embedding", "visual.ln_pre.bias", NULL },
+        { "*.ln_2.*", "*ln_embed.bias", NULL },
+        { "*.attn.out_proj.weight", "token_type_embedding.weight", NULL },
         { "logit_scale", NULL },
     };
-    small_towers *s = small_open(&small_model);
+    small_towers *s = small_open(model);
 
-    for (th_tower tower = TH_IMAGE; tower <= TH_TEXT_TOWER; tower++) {
+    for (th_tower tower = small_first(model); tower <= TH_TEXT_TOWER; tower++) {
         th_parameters_freeze_all(&s->p, true);
         backward(s, tower, false);
         double *whole = copy_gradients(s);
@@ -218,6 +244,13 @@ static void frozen_rows_change_nothing_else(void **state)
         free(whole);
     }
     small_close(s);
+}
+
+static void frozen_rows_change_nothing_else(void **state)
+{
+    (void)state;
+    for (size_t m = 0; m < SMALL_MODELS; m++)
+        assert_frozen_rows_change_nothing_else(small_models[m]);
 }
 
 typedef struct {
@@ -269,6 +302,7 @@ int main(void)
         cmocka_unit_test(features_match_the_reference),
         cmocka_unit_test(image_gradients_match_differences),
         cmocka_unit_test(text_gradients_match_differences),
+        cmocka_unit_test(bert_gradients_match_differences),
         cmocka_unit_test(text_gradients_are_those_of_padded_text),
         cmocka_unit_test(micro_batches_add_up_to_the_whole),
         cmocka_unit_test(frozen_rows_change_nothing_else),
