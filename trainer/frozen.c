@@ -104,10 +104,11 @@ th_code th_frozen_cache_open(const th_frozen_cache_options *options, th_feature_
                         (unsigned long long)cache.about.weights_hash);
     const th_image_config *image = &p->model.image;
     const th_text_config  *text = &p->model.text;
-    (void)snprintf(key + size, sizeof key - (size_t)size, " %lld %lld %lld %lld %lld %lld %lld",
-                   (long long)image->size, (long long)image->patch, (long long)image->heads,
-                   (long long)image->layers, (long long)text->heads, (long long)text->layers,
-                   (long long)text->context);
+    (void)snprintf(key + size, sizeof key - (size_t)size,
+                   " %lld %lld %lld %lld %lld %lld %lld %d %d", (long long)image->size,
+                   (long long)image->patch, (long long)image->heads, (long long)image->layers,
+                   (long long)text->heads, (long long)text->layers, (long long)text->context,
+                   (int)text->kind, (int)text->pool);
     cache.key = th_hash(key, strlen(key));
     (void)snprintf(cache.about.description, sizeof cache.about.description, "%s",
                    th_pack_folder(options->pack));

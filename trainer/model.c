@@ -29,11 +29,11 @@ out:
 
 static th_code check_text_kind(const th_text_config *text, th_err *err)
 {
-    const char *fix = "set model.text.kind: bert, or leave model.text.pool at auto";
-    bool        bert = text->kind == TH_TEXT_BERT;
-    th_code     rc = TH_OK;
+    bool    bert = text->kind == TH_TEXT_BERT;
+    th_code rc = TH_OK;
 
-    TH_CHECK(bert || text->pool == TH_POOL_END, TH_EUSAGE, fix,
+    TH_CHECK(bert || text->pool == TH_POOL_END, TH_EUSAGE,
+             "set model.text.kind: bert, or leave model.text.pool at auto",
              "model.text.pool cannot be set with model.text.kind clip, which pools EOT");
     TH_CHECK(!bert || text->pool != TH_POOL_END, TH_EUSAGE, "set model.text.pool: cls or mean",
              "a BERT text tower does not pool the last token");

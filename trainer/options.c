@@ -85,8 +85,14 @@ const th_option th_train_table[] = {
         .when = TH_PER_RUN, .since = "0.1", .help = "longest caption; 0: the preset's"),
     OPT("model.text.heads", text_heads, .fallback = "0", .max = 1024, .when = TH_PER_RUN,
         .since = "0.1", .help = "attention heads of the text tower; 0: the preset's"),
+    OPT("model.text.kind", text_kind, .choices = "clip bert", .when = TH_PER_RUN, .since = "0.2",
+        .help = "clip: CLIP's causal transformer; bert: an encoder as BERT; by default that of "
+                "init.*, else clip"),
     OPT("model.text.layers", text_layers, .fallback = "0", .max = 256, .when = TH_PER_RUN,
         .since = "0.1", .help = "blocks of the text tower; 0: the preset's"),
+    OPT("model.text.pool", text_pool, .fallback = "auto", .choices = "auto cls mean",
+        .when = TH_PER_RUN, .since = "0.2",
+        .help = "a caption's feature in bert: of its first token (cls, auto) or the mean of all"),
     OPT("model.text.width", text_width, .fallback = "0", .max = 16384, .when = TH_PER_RUN,
         .since = "0.1", .help = "width of the text tower; 0: the preset's"),
     OPT("optimizer.betas", betas, .fallback = "[0.9, 0.98]", .max = 0.999999, .when = TH_PER_STAGE,
@@ -138,10 +144,18 @@ static int64_t set_or(int64_t value, int64_t otherwise)
     return value ? value : otherwise;
 }
 
+static th_pool pool_of(const th_train_options *options, bool bert)
+{
+    if (strcmp(options->text_pool, "mean") == 0)
+        return TH_POOL_MEAN;
+    return bert || strcmp(options->text_pool, "cls") == 0 ? TH_POOL_FIRST : TH_POOL_END;
+}
+
 th_code th_train_model(const th_train_options *options, int64_t vocabulary, th_model_config *out,
                        th_err *err)
 {
     const struct preset *preset = options->preset ? NULL : &presets[0];
+    bool                 bert = options->text_kind && strcmp(options->text_kind, "bert") == 0;
     th_code              rc = TH_OK;
 
     for (size_t i = 0; !preset && i < sizeof presets / sizeof *presets; i++)
@@ -160,7 +174,10 @@ th_code th_train_model(const th_train_options *options, int64_t vocabulary, th_m
                   .vocabulary = vocabulary,
                   .width = set_or(options->text_width, preset->text.width),
                   .layers = set_or(options->text_layers, preset->text.layers),
-                  .heads = set_or(options->text_heads, preset->text.heads) },
+                  .heads = set_or(options->text_heads, preset->text.heads),
+                  .kind = bert ? TH_TEXT_BERT : TH_TEXT_CLIP,
+                  .pool = pool_of(options, bert),
+                  .types = bert ? 2 : 0 },
         .embed = set_or(options->embed, preset->embed),
         .activation = options->activation && strcmp(options->activation, "quick_gelu") == 0
                           ? TH_QUICK_GELU
@@ -184,6 +201,10 @@ void th_train_set_model(th_train_options *options, const th_model_config *model)
     options->text_width = model->text.width;
     options->text_layers = model->text.layers;
     options->text_heads = model->text.heads;
+    options->text_kind = model->text.kind == TH_TEXT_BERT ? "bert" : "clip";
+    options->text_pool = model->text.kind != TH_TEXT_BERT   ? "auto"
+                         : model->text.pool == TH_POOL_MEAN ? "mean"
+                                                            : "cls";
     options->embed = model->embed;
     options->activation = model->activation == TH_QUICK_GELU ? "quick_gelu" : "gelu";
 }

@@ -10,6 +10,7 @@ typedef struct {
     const char *preset;
     int64_t     image_size, image_patch, image_width, image_layers, image_heads;
     int64_t     text_context, text_width, text_layers, text_heads;
+    const char *text_kind, *text_pool;
     int64_t     embed;
     const char *activation;
 

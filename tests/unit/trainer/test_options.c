@@ -57,6 +57,47 @@ static void presets_give_sizes_where_none_is_set(void **state)
     th_arena_close(&pool);
 }
 
+static void a_text_tower_is_of_clip_or_bert(void **state)
+{
+    static const struct {
+        const char  *kind, *pool; // NULL: not said
+        th_text_kind is;
+        th_pool      pools;
+        int64_t      types;
+    } rows[] = { { NULL, "auto", TH_TEXT_CLIP, TH_POOL_END, 0 },
+                 { "clip", "auto", TH_TEXT_CLIP, TH_POOL_END, 0 },
+                 { "bert", "auto", TH_TEXT_BERT, TH_POOL_FIRST, 2 },
+                 { "bert", "cls", TH_TEXT_BERT, TH_POOL_FIRST, 2 },
+                 { "bert", "mean", TH_TEXT_BERT, TH_POOL_MEAN, 2 } };
+    static const char *const refused[] = { "cls", "mean" };
+    th_train_options         options;
+    th_arena                 pool;
+    th_model_config          model;
+    th_err                   err = { 0 };
+
+    (void)state;
+    defaults(&options, &pool);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        options.text_kind = rows[i].kind, options.text_pool = rows[i].pool;
+        th_assert_ok(th_train_model(&options, 500, &model, &err), &err);
+        assert_int_equal(model.text.kind, rows[i].is);
+        assert_int_equal(model.text.pool, rows[i].pools);
+        assert_int_equal(model.text.types, rows[i].types);
+
+        th_model_config again;
+        th_train_set_model(&options, &model);
+        th_assert_ok(th_train_model(&options, 500, &again, &err), &err);
+        assert_memory_equal(&again.text, &model.text, sizeof model.text);
+    }
+    options.text_kind = "clip";
+    for (int i = 0; i < 2; i++) {
+        options.text_pool = refused[i];
+        th_assert_error(th_train_model(&options, 500, &model, &err), TH_EUSAGE, &err,
+                        "model.text.pool cannot be set with model.text.kind clip");
+    }
+    th_arena_close(&pool);
+}
+
 static void sizes_that_do_not_fit_are_named(void **state)
 {
     th_train_options options;
@@ -107,6 +148,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_holds),
         cmocka_unit_test(presets_give_sizes_where_none_is_set),
+        cmocka_unit_test(a_text_tower_is_of_clip_or_bert),
         cmocka_unit_test(sizes_that_do_not_fit_are_named),
         cmocka_unit_test(spans_become_steps),
     };
