@@ -16,12 +16,26 @@
 
 #define STEP_ROOM ((size_t)64 << 20) // more than every tape of this model takes
 
-static const th_model_config step_model = {
+static const th_model_config step_clip = {
     .image = { .size = 8, .patch = 4, .width = 12, .layers = 2, .heads = 2 },
     .text = { .context = 7, .vocabulary = 20, .width = 8, .layers = 3, .heads = 2 },
     .embed = 6,
     .activation = TH_QUICK_GELU,
 };
+static const th_model_config step_bert = {
+    .image = { .size = 8, .patch = 4, .width = 12, .layers = 2, .heads = 2 },
+    .text = { .context = 7,
+              .vocabulary = 20,
+              .width = 8,
+              .layers = 3,
+              .heads = 2,
+              .kind = TH_TEXT_BERT,
+              .pool = TH_POOL_MEAN,
+              .types = 2 },
+    .embed = 6,
+    .activation = TH_QUICK_GELU,
+};
+static const th_model_config *step_model = &step_clip; // a test may take another
 
 typedef struct {
     int64_t  B, K;
@@ -43,7 +57,7 @@ static inline void *step_new(int64_t count, size_t size)
 // some rows of the token embedding have the gradient zero.
 static inline step_data step_data_open(int64_t B, int64_t K)
 {
-    const th_model_config *model = &step_model;
+    const th_model_config *model = step_model;
     int64_t                bytes = model->image.size * model->image.size * 3;
     step_data              data = { .B = B, .K = K };
     th_rng                 rng;
@@ -75,7 +89,7 @@ static inline th_batch step_slice(const step_data *data, const th_world *world)
 {
     int64_t  first = th_slice_first(data->B, world->size, world->rank), K = data->K;
     int64_t  n = th_slice_count(data->B, world->size, world->rank);
-    int64_t  bytes = step_model.image.size * step_model.image.size * 3;
+    int64_t  bytes = step_model->image.size * step_model->image.size * 3;
     int64_t *offsets = step_new(n * K + 1, sizeof *offsets);
 
     for (int64_t i = 0; i <= n * K; i++)
@@ -94,7 +108,7 @@ static inline void step_parameters_open(th_parameters *p)
     th_err err = { 0 };
     th_rng rng;
 
-    th_assert_ok(th_parameters_open(&step_model, p, &err), &err);
+    th_assert_ok(th_parameters_open(step_model, p, &err), &err);
     th_parameters_init(p, 3);
     th_rng_init(&rng, 12, TH_FOR_TEST, 0, 0);
     for (int i = 0; i < p->row_count; i++)

@@ -232,6 +232,16 @@ static void what_is_frozen_does_not_change_the_rest(void **state)
         frozen(patterns[i]);
 }
 
+static void all_of_it_holds_for_bert(void **state)
+{
+    step_model = &step_bert;
+    check_differences(7, 1);
+    check_differences(5, 3);
+    every_budget_gives_the_same(state);
+    what_is_frozen_does_not_change_the_rest(state);
+    step_model = &step_clip;
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +251,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(every_budget_gives_the_same),
         cmocka_unit_test(one_rank_without_memory_stops_all),
         cmocka_unit_test(what_is_frozen_does_not_change_the_rest),
+        cmocka_unit_test(all_of_it_holds_for_bert),
     };
 
     return th_mpi_test_main(&argc, &argv, tests, sizeof tests / sizeof *tests, 120);

@@ -126,7 +126,7 @@ double th_gradient_norm(const th_parameters *parameters)
     return sqrt(sum);
 }
 
-// The embeddings of positions are the only rows of two dimensions that the table spares.
+// Embeddings of positions and of token types are the rows of two dimensions that the table spares.
 static bool decays(const th_adamw *adamw, const th_parameter *row)
 {
     return row->decay || (adamw->decay_positions && row->dimensions >= 2);
