@@ -13,6 +13,24 @@ metric() { grep -o "\"$1\": [^,}]*" "$2/metrics.jsonl" | sed 's/.*: //'; }
 # Weights, moments and state of the newest checkpoint, whatever the clock says.
 newest() { ls "$1"/ckpt/step-*.h5 | sort | tail -1; }
 
+# start_ranks N ARGUMENTS...: thaw on N ranks in the background, output to run.log; $job is mpirun.
+start_ranks() {
+    mpirun -n "$1" --oversubscribe --bind-to none --quiet "$thaw" "${@:2}" >run.log 2>&1 &
+    job=$!
+}
+
+# SIGKILL for $job and its ranks, and for nobody else; returns when they are gone, with $job's exit code.
+kill_ranks() {
+    local pid i code=0 pids
+    pids=$(pgrep -P $job -f "$thaw" || true)
+    kill -KILL $job $pids 2>/dev/null || true
+    wait $job 2>/dev/null || code=$?
+    for pid in $pids; do
+        for ((i = 0; i < 100; i++)); do grep -qs '^State:.[^Z]' /proc/$pid/status || break; sleep 0.1; done
+    done
+    return $code
+}
+
 make_packs() {
     mkdir pictures
     cc -o make_data "$here/make_data.c" -lpng

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # tests/fault/stages_cache.sh - a run has the same bytes with a feature cache and without: cold, warm from
-# another run, damaged, and killed in between. The stages cut both towers at every kind of place.
+# another run, damaged, and killed in between. The stages cut both towers at every kind of place. The text
+# tower is CLIP's, then BERT's.
 . "$(dirname "$0")/common.bash" "$1"
 
 cat >staged.yaml <<'END'
@@ -22,16 +23,30 @@ stages:
   - {name: image-heads, unfreeze: [heads], for: 14 steps}
 END
 
+model=() # what the command line says of it
+plain=plain
+
 end_of() { ls "$1"/ckpt/step-00000070*.json | tail -1; }
 # Weights and moments as their hashes in the manifest of the last step.
 same_run() {
-    same plain/metrics.jsonl "$1/metrics.jsonl"
-    grep -o '"\(model\|optim\)/[^,}]*' "$(end_of plain)" >want.hashes
+    same $plain/metrics.jsonl "$1/metrics.jsonl"
+    grep -o '"\(model\|optim\)/[^,}]*' "$(end_of $plain)" >want.hashes
     grep -o '"\(model\|optim\)/[^,}]*' "$(end_of "$1")" >got.hashes
-    [ -s want.hashes ] || fail "no tensor hashes in $(end_of plain)"
+    [ -s want.hashes ] || fail "no tensor hashes in $(end_of $plain)"
     same want.hashes got.hashes
 }
-cached() { expect 0 ranks 2 train staged.yaml "run_dir=$1" cache.folder="$folder/shared"; }
+cached() { expect 0 ranks 2 train staged.yaml "${model[@]}" "run_dir=$1" cache.folder="$folder/shared"; }
+
+# killed_and_resumed DIR: killed at seeded moments, each life beginning with what the last one kept.
+killed_and_resumed() {
+    for life in 1 2 3 4 5; do
+        start_ranks 2 train staged.yaml "${model[@]}" "run_dir=$1" cache.folder="$folder/shared"
+        sleep "0.$((RANDOM % 60 + 30))"
+        kill_ranks || true
+    done
+    cached "$1"
+    same_run "$1"
+}
 
 expect 0 ranks 2 train staged.yaml run_dir=plain 'cache.budget=0 B'
 [ ! -e plain/cache ] || fail "a cache was made with a budget of 0"
@@ -62,15 +77,12 @@ same_run damaged
 expect 0 "$thaw" cache rm shared --all
 [ -z "$(ls shared)" ] || fail "cache rm --all left $(ls shared)"
 
-# Killed at seeded moments, each life beginning with what the last one kept.
 RANDOM=7
-for life in 1 2 3 4 5; do
-    ranks 2 train staged.yaml run_dir=killed cache.folder="$folder/shared" >life.log 2>&1 &
-    pid=$!
-    sleep "0.$((RANDOM % 60 + 30))"
-    pkill -KILL -f run_dir=killed || true
-    wait $pid || true
-done
-cached killed
-same_run killed
-echo "the same bytes cold, warm, damaged and killed; $rows rows kept"
+killed_and_resumed killed
+
+# BERT: its cache holds pooled rows (where the head trains) and features (where nothing does).
+model=(model.text.kind=bert model.text.pool=mean) plain=plain-bert
+expect 0 ranks 2 train staged.yaml "${model[@]}" run_dir=$plain 'cache.budget=0 B'
+cmp -s plain/metrics.jsonl plain-bert/metrics.jsonl && fail "the text tower made no difference"
+killed_and_resumed killed-bert
+echo "the same bytes cold, warm, damaged and killed, with CLIP's and BERT's text tower; $rows rows kept"

@@ -58,17 +58,9 @@ wait_for_moment() {
 }
 
 for ((round = 1; round <= 20; round++)); do
-    mpirun -n 2 --oversubscribe --bind-to none --quiet "$thaw" $arguments run_dir=runs/killed >run.log 2>&1 &
-    job=$!
+    start_ranks 2 $arguments run_dir=runs/killed
     wait_for_moment
-    pids=$(pgrep -P $job -f "$thaw" || true)
-    kill -KILL $job $pids 2>/dev/null || true
-    code=0
-    wait $job 2>/dev/null || code=$?
-    [ $code != 0 ] || fail "round $round: the run had ended before it was killed"
-    for pid in $pids; do
-        for ((i = 0; i < 100; i++)); do grep -qs '^State:.[^Z]' /proc/$pid/status || break; sleep 0.1; done
-    done
+    if kill_ranks; then fail "round $round: the run had ended before it was killed"; fi
     echo "round $round: killed at line $(lines)" >>rounds.log
 done
 [ $at_event -ge 3 ] || fail "only $at_event of 20 kills were at a stage's border"
