@@ -145,35 +145,28 @@ def open_clip_config(patch, size, vocabulary, quick_gelu=False, context=16, laye
     }
 
 
-def thaw_model(config):
-    """The `model:` of a run file for such a configuration; the vocabulary is the pack's."""
-    image, text = config["vision_cfg"], config["text_cfg"]
-    return {
-        "activation": "quick_gelu" if config["quick_gelu"] else "gelu",
-        "embed": config["embed_dim"],
-        "image": {
-            "size": image["image_size"],
-            "patch": image["patch_size"],
-            "width": image["width"],
-            "layers": image["layers"],
-            "heads": image["width"] // image["head_width"],
-        },
-        "text": {"context": text["context_length"], **{k: text[k] for k in ("width", "layers", "heads")}},
-    }
-
-
 def open_clip_model(config, weights=None, seed=1):
-    """open_clip's CLIP in training mode. Without weights each parameter is drawn, biases and norms too,
-    so that every term counts."""
+    """open_clip's CLIP in training mode, with these weights or with random ones."""
     from open_clip.model import CLIP
 
     torch.manual_seed(seed)
     model = CLIP(**config, output_dict=True)
-    if weights is not None:
-        model.load_state_dict(weights)
-    else:
+    if weights is None:
         stir(model)
+    else:
+        model.load_state_dict(weights)
     return model.train()
+
+
+def write_open_clip(folder, config, weights, **preprocessing):
+    """A folder as open_clip's save_for_hf leaves it."""
+    from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+    from safetensors.torch import save_file
+
+    os.makedirs(folder)
+    save_file({name: w.contiguous() for name, w in weights.items()}, f"{folder}/open_clip_model.safetensors")
+    preprocessing = {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD, **preprocessing}
+    json.dump({"model_cfg": config, "preprocess_cfg": preprocessing}, open(f"{folder}/open_clip_config.json", "w"))
 
 
 def hf_config(config):
@@ -244,25 +237,26 @@ def hf_weights(weights):
 
 
 def hf_model(config, weights=None, seed=1):
-    """transformers' CLIPModel; weights under open_clip's names."""
+    """transformers' CLIPModel in training mode; weights are under open_clip's names."""
     from transformers import CLIPModel
 
     torch.manual_seed(seed)
     model = CLIPModel(hf_config(config))
-    if weights is not None:
-        model.load_state_dict(hf_weights(weights))
-    else:
+    if weights is None:
         stir(model)
+    else:
+        model.load_state_dict(hf_weights(weights))
     return model.train()  # there is no dropout
 
 
 def stir(model, seed=2):
-    """Moves vectors (biases, norms) away from zero and one."""
+    """Moves biases and norms away from zero and one, so that every term counts, and the logit scale."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, p in model.named_parameters():
-            if p.ndim == 1 and "embedding" not in name:
+            if "bias" in name or "norm" in name or "ln_" in name or "layrnorm" in name:
                 p += 0.1 * torch.randn(p.shape, generator=generator)
+        model.logit_scale += 0.5
 
 
 def without_key_bias(name, weight):
