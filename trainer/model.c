@@ -1,7 +1,5 @@
 #include "trainer/model.h"
 
-#include <stdbool.h>
-
 // Limits far above any CLIP: they keep a typing error from becoming an allocation of terabytes.
 #define MOST_WIDTH      16384
 #define MOST_LAYERS     256

@@ -3,6 +3,7 @@
 #define TH_TRAINER_MODEL_H
 
 #include "base/error.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef enum { TH_GELU, TH_QUICK_GELU } th_activation;
@@ -37,6 +38,7 @@ typedef struct {
     th_text_config  text;
     int64_t         embed; // width of a feature
     th_activation   activation;
+    bool            logit_bias; // the sigmoid loss has one beside the logit scale
 } th_model_config;
 
 /* Checks that sizes fit each other (patch divides size, heads divide width, nothing is zero or

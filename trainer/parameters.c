@@ -207,6 +207,24 @@ static void add_text_tower(builder *to, const th_model_config *model)
                1 / sqrt((double)width));
 }
 
+// CLIP's first temperature is 0.07. The sigmoid loss begins where each of the many pairs that do
+// not belong together has the probability exp(-10) (Zhai et al. 2023, arXiv:2303.15343,
+// section 3.2).
+static void add_logits(builder *to, const th_model_config *model)
+{
+    const int64_t scalar[] = { 0 };
+    double        scale = model->logit_bias ? log(10) : log(1 / 0.07);
+
+    to->table->logit_scale = to->table->row_count;
+    to->table->logit_bias = model->logit_bias ? to->table->row_count + 1 : -1;
+    begin_group(to, TH_NO_TOWER, 0, "logit_scale");
+    add(to, "", "logit_scale", 0, scalar, false, TH_INIT_VALUE, scale);
+    if (model->logit_bias) {
+        begin_group(to, TH_NO_TOWER, 1, "logit_bias");
+        add(to, "", "logit_bias", 0, scalar, false, TH_INIT_VALUE, -10);
+    }
+}
+
 static void build(th_parameters *table, bool counting)
 {
     builder to = { .table = table, .counting = counting, .group = -1 };
@@ -218,8 +236,7 @@ static void build(th_parameters *table, bool counting)
         add_bert_tower(&to, &table->model);
     else
         add_text_tower(&to, &table->model);
-    begin_group(&to, TH_NO_TOWER, 0, "logit_scale");
-    add(&to, "", "logit_scale", 0, (int64_t[]){ 0 }, false, TH_INIT_VALUE, log(1 / 0.07));
+    add_logits(&to, &table->model);
 }
 
 th_code th_parameters_open(const th_model_config *model, th_parameters *out, th_err *err)

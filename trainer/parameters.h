@@ -4,11 +4,12 @@
  * offsets. Rows stand in forward order (image tower, text tower, logit scale), so backward, text
  * first, fills the gradient arena from its end and a bucket is a contiguous range. Freezing is a
  * bit in a column. Names and shapes are open_clip's; a BERT text tower has the names of CLIP's
- * where the part is the same (docs/architecture.md).
+ * where the part is the same (docs/architecture.md). `logit_bias` is there for the sigmoid loss
+ * only.
  *
  * Groups are the slices of a tower that freeze as one: "image.embed" (with the norm that follows),
  * "image.blocks[0]" .. (the last with the final norm), "image.head" (the projection), the same of
- * text, and "logit_scale". A group's rows, and so its elements, are contiguous. */
+ * text, "logit_scale", and "logit_bias". A group's rows, and so its elements, are contiguous. */
 #ifndef TH_TRAINER_PARAMETERS_H
 #define TH_TRAINER_PARAMETERS_H
 
@@ -58,6 +59,7 @@ typedef struct {
     int             row_count;
     th_group       *groups;
     int             group_count;
+    int             logit_scale, logit_bias;                  // rows; logit_bias may be -1: none
     int64_t         elements;                                 // of each arena, padding included
     th_real        *weight, *gradient, *exp_avg, *exp_avg_sq; // pages are backed when first touched
     int64_t        *step;                                     // [row_count] updates a row has had
@@ -80,9 +82,9 @@ int th_parameters_find(const th_parameters *parameters, const char *name);
 /* Group of a tower at a depth, or -1. */
 int th_parameters_group(const th_parameters *parameters, th_tower tower, int depth);
 
-/* Does a pattern of the run file select this row? "all", "image", "text", "heads", "logit_scale",
- * "image.embed", "text.head", "image.blocks[6:9]", "image.blocks[3]", "image.top(2)", or a glob on
- * the name ("*.ln_1.*", fnmatch). */
+/* Does a pattern of the run file select this row? "all", "image", "text", "heads" (projections,
+ * logit scale and bias), "image.embed", "text.head", "image.blocks[6:9]", "image.blocks[3]",
+ * "image.top(2)", or a glob on the name ("*.ln_1.*", "logit_scale", fnmatch). */
 bool th_parameters_match(const th_parameters *parameters, int row, const char *pattern);
 
 /* Sets the trainable bit of every row (and of the groups). */

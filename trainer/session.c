@@ -236,5 +236,5 @@ th_code th_session_finish(th_session *session, th_err *err)
 
 double th_session_logit_scale(const th_session *session)
 {
-    return (double)*th_weight(&session->parameters, session->parameters.row_count - 1);
+    return (double)*th_weight(&session->parameters, session->parameters.logit_scale);
 }

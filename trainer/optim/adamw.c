@@ -150,11 +150,11 @@ static struct coefficients coefficients_of(const th_adamw *adamw, bool decay, do
 
 static void clamp_logit_scale(th_parameters *parameters)
 {
-    int row = th_parameters_find(parameters, "logit_scale");
-
-    if (row < 0 || !parameters->rows[row].trainable)
-        return;
+    int      row = parameters->logit_scale;
     th_real *value = th_weight(parameters, row), most = (th_real)log(100.0);
+
+    if (!parameters->rows[row].trainable)
+        return;
     if (*value < 0)
         *value = 0;
     if (*value > most)

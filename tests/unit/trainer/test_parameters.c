@@ -271,7 +271,7 @@ static void first_weights_are_open_clips(void **state)
     assert_moments(&p, "transformer.resblocks.1.mlp.c_fc.weight", 1 / sqrt(2 * t), false);
     assert_moments(&p, "transformer.resblocks.1.mlp.c_proj.weight", proj, false);
     assert_moments(&p, "text_projection", 1 / sqrt(t), false);
-    th_assert_close((double)*th_weight(&p, p.row_count - 1), log(1 / 0.07), 1e-6);
+    th_assert_close((double)*th_weight(&p, p.logit_scale), log(1 / 0.07), 1e-6);
     const th_real *gain = th_weight(&p, th_parameters_find(&p, "visual.ln_pre.weight"));
     const th_real *bias = th_weight(&p, th_parameters_find(&p, "ln_final.bias"));
     for (int j = 0; j < 96; j++)
@@ -309,6 +309,33 @@ static void first_weights_of_bert_are_berts(void **state)
     open(&model, &p);
     th_parameters_init(&p, 1);
     assert_moments(&p, "text_projection", 1 / sqrt(384.0), false);
+    th_parameters_close(&p);
+}
+
+// Two scalars behind the towers, the second for the sigmoid loss alone; open_clip's names and
+// SigLIP's first values.
+static void the_sigmoid_loss_has_a_bias(void **state)
+{
+    th_model_config sigmoid = small;
+    th_parameters   p;
+
+    (void)state;
+    open(&small, &p);
+    assert_int_equal(p.logit_scale, th_parameters_find(&p, "logit_scale"));
+    assert_int_equal(p.logit_bias, -1);
+    assert_int_equal(th_parameters_find(&p, "logit_bias"), -1);
+    th_parameters_close(&p);
+
+    sigmoid.logit_bias = true;
+    open(&sigmoid, &p);
+    th_parameters_init(&p, 1);
+    assert_int_equal(p.logit_scale, th_parameters_find(&p, "logit_scale"));
+    assert_int_equal(p.logit_bias, th_parameters_find(&p, "logit_bias"));
+    th_assert_close((double)*th_weight(&p, p.logit_scale), log(10), 1e-6);
+    th_assert_close((double)*th_weight(&p, p.logit_bias), -10, 0);
+    assert_false(p.rows[p.logit_bias].decay);
+    assert_int_equal(p.rows[p.logit_bias].tower, TH_NO_TOWER);
+    assert_string_equal(p.groups[p.rows[p.logit_bias].group].name, "logit_bias");
     th_parameters_close(&p);
 }
 
@@ -374,6 +401,7 @@ int main(void)
         cmocka_unit_test(freezing_sets_rows_and_groups),
         cmocka_unit_test(first_weights_are_open_clips),
         cmocka_unit_test(first_weights_of_bert_are_berts),
+        cmocka_unit_test(the_sigmoid_loss_has_a_bias),
         cmocka_unit_test(first_weights_depend_on_the_seed_alone),
         cmocka_unit_test(sizes_that_do_not_fit_are_refused),
     };

@@ -72,9 +72,30 @@ static void pattern_selects(void **state)
     th_parameters_close(&p);
 }
 
+// A model for the sigmoid loss has a bias beside the scale: one of the heads, and a name of its
+// own.
+static void the_logit_bias_is_a_head(void **state)
+{
+    static const char *const with[] = { "all", "heads", "logit_*", "logit_bias" };
+    static const char *const without[] = { "image", "text", "logit_scale", "image.head", "*.bias" };
+    th_model_config          sigmoid = small;
+    th_parameters            p;
+    th_err                   err = { 0 };
+
+    (void)state;
+    sigmoid.logit_bias = true;
+    th_assert_ok(th_parameters_open(&sigmoid, &p, &err), &err);
+    for (size_t i = 0; i < sizeof with / sizeof *with; i++)
+        assert_true(th_parameters_match(&p, p.logit_bias, with[i]));
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++)
+        assert_false(th_parameters_match(&p, p.logit_bias, without[i]));
+    th_parameters_close(&p);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(pattern_selects) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(pattern_selects),
+                                        cmocka_unit_test(the_logit_bias_is_a_head) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
