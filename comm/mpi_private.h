@@ -38,6 +38,9 @@ TH_MUST_CHECK th_code th_mpi_bytes_type(size_t size, int limit, MPI_Datatype *ou
 TH_MUST_CHECK th_code th_world_broadcast_limit(th_world *world, void *bytes, size_t size, int root,
                                                int limit, th_err *err);
 
+TH_MUST_CHECK th_code th_ring_pass_limit(th_world *world, void *bytes, size_t size, int limit,
+                                         th_err *err);
+
 TH_MUST_CHECK th_code th_gather_start_limit(th_world *world, const void *local, int64_t total_rows,
                                             size_t row_bytes, void *all, int limit, th_gather **out,
                                             th_err *err);
