@@ -1,4 +1,4 @@
-/* exp and erf in float against libm in double, over all they are used for. */
+/* exp, erf and softplus in float against libm in double, over all they are used for. */
 #include "tests/test.h"
 #include "trainer/nn/elementary.h"
 #include "trainer/nn/gelu.h"
@@ -25,6 +25,21 @@ static void erf_is_within_its_bound(void **state)
     }
     assert_true(th_erf(INFINITY, &gauss) == 1 && th_erf(-INFINITY, &gauss) == -1);
     assert_true(isnan(th_erf(NAN, &gauss)) && isnan(gauss));
+}
+
+static void softplus_is_within_its_bound(void **state)
+{
+    (void)state;
+    float sigmoid;
+
+    for (float x = -87; x < 120; x += 0.0007f) {
+        th_assert_close(th_softplus(x, &sigmoid) / log1p(exp((double)x)), 1, 5e-7);
+        th_assert_close((double)sigmoid * (1 + exp(-(double)x)), 1, 5e-7);
+    }
+    assert_true(th_softplus(-1e30f, &sigmoid) == 0 && sigmoid == 0);
+    assert_true(th_softplus(-INFINITY, &sigmoid) == 0 && sigmoid == 0);
+    assert_true(isinf(th_softplus(INFINITY, &sigmoid)) && sigmoid == 1);
+    assert_true(isnan(th_softplus(NAN, &sigmoid)) && isnan(sigmoid));
 }
 
 // The bound of erf, times u / 2, and the rounding of a number of that size.
@@ -58,6 +73,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exp_is_within_its_bound),
         cmocka_unit_test(erf_is_within_its_bound),
+        cmocka_unit_test(softplus_is_within_its_bound),
         cmocka_unit_test(activations_are_within_their_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
