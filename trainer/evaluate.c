@@ -4,6 +4,7 @@
 #include "comm/agree.h"
 #include "comm/gather.h"
 #include "trainer/loss/contrastive.h"
+#include "trainer/loss/duplicates.h"
 #include "trainer/nn/normalize.h"
 
 #include <stdlib.h>
@@ -17,14 +18,16 @@ void th_features_free(th_features *features)
     free(features->image);
     free(features->text);
     free(features->image_of);
+    free(features->key);
     *features = (th_features){ 0 };
 }
 
 // What one rank embeds: pictures [first, first + images) of the pack, with all their captions.
 typedef struct {
-    int64_t  first, images, captions, room; // room for captions
-    th_real *image, *text;
-    int64_t *image_of;
+    int64_t   first, images, captions, room; // room for captions
+    th_real  *image, *text;
+    int64_t  *image_of;
+    uint64_t *key;
 } part;
 
 static th_code grow_captions(part *mine, int64_t more, int64_t d, th_err *err)
@@ -42,6 +45,10 @@ static th_code grow_captions(part *mine, int64_t more, int64_t d, th_err *err)
     TH_CHECK(image_of, TH_EIO, "use a smaller pack", "could not keep features of %lld captions",
              (long long)room);
     mine->image_of = image_of;
+    uint64_t *key = realloc(mine->key, (size_t)room * sizeof *key);
+    TH_CHECK(key, TH_EIO, "use a smaller pack", "could not keep keys of %lld captions",
+             (long long)room);
+    mine->key = key;
     mine->room = room;
 out:
     return rc;
@@ -78,8 +85,12 @@ static th_code embed_batch(const th_image_tower *images, const th_text_tower *te
         TH_TRY(th_text_forward(texts, &some, arena, NULL, text + first * d, err));
     }
     th_normalize_rows(text, captions, d, text, norm);
-    for (int64_t i = 0; i < captions; i++)
+    for (int64_t i = 0; i < captions; i++) {
+        const int64_t *offset = batch->offsets + i;
         mine->image_of[mine->captions + i] = mine->first + at + batch->sample_of[i];
+        mine->key[mine->captions + i] =
+            th_caption_key(batch->tokens + offset[0], offset[1] - offset[0]);
+    }
     mine->captions += captions;
 out:
     free(norm);
@@ -149,6 +160,9 @@ static th_code exchange(th_world *world, const part *mine, int64_t images, int64
     if (rc == TH_OK)
         rc = th_alloc((size_t)all->captions, sizeof(int64_t), "caption owners",
                       (void **)&all->image_of, err);
+    if (rc == TH_OK)
+        rc = th_alloc((size_t)all->captions, sizeof(uint64_t), "caption keys", (void **)&all->key,
+                      err);
     TH_TRY(th_agree(world, rc, err));
 
     TH_TRY(th_gather_start(world, mine->image, images, (size_t)d * sizeof(th_real), all->image,
@@ -159,10 +173,12 @@ static th_code exchange(th_world *world, const part *mine, int64_t images, int64
         if (r == world->rank) {
             memcpy(all->text + at * d, mine->text, n * (size_t)d * sizeof(th_real));
             memcpy(all->image_of + at, mine->image_of, n * sizeof(int64_t));
+            memcpy(all->key + at, mine->key, n * sizeof(uint64_t));
         }
         TH_TRY(th_world_broadcast(world, all->text + at * d, n * (size_t)d * sizeof(th_real),
                                   (int)r, err));
         TH_TRY(th_world_broadcast(world, all->image_of + at, n * sizeof(int64_t), (int)r, err));
+        TH_TRY(th_world_broadcast(world, all->key + at, n * sizeof(uint64_t), (int)r, err));
     }
 out:
     free(counts);
@@ -187,28 +203,62 @@ out:
     free(mine.image);
     free(mine.text);
     free(mine.image_of);
+    free(mine.key);
     return rc == TH_OK ? TH_OK : th_during(err, "embedding pack \"%s\"", th_pack_folder(pack));
 }
 
-// Loss over the pictures [first, first + n) with their first captions, times n.
-static th_code batch_loss(th_world *world, const th_features *features, const int64_t *caption_of,
-                          double logit_scale, int64_t first, int64_t n, th_real *text,
-                          th_arena *arena, double *sum, th_err *err)
+// The first caption of each picture: all that the loss looks at.
+typedef struct {
+    int64_t  *caption_of; // [images]
+    th_real  *text;       // [batch, d] of the pictures of a batch
+    uint64_t *key;        // [batch]
+} first_captions;
+
+static void first_captions_free(first_captions *captions)
 {
-    int64_t               d = features->d;
+    free(captions->caption_of);
+    free(captions->text);
+    free(captions->key);
+}
+
+static th_code find_first_captions(const th_features *features, int64_t batch, first_captions *out,
+                                   th_err *err)
+{
+    th_code rc = TH_OK;
+
+    TH_TRY(th_alloc((size_t)features->images, sizeof *out->caption_of, "first captions",
+                    (void **)&out->caption_of, err));
+    TH_TRY(th_alloc((size_t)(batch * features->d), sizeof *out->text, "a batch's captions",
+                    (void **)&out->text, err));
+    TH_TRY(th_alloc((size_t)batch, sizeof *out->key, "a batch's keys", (void **)&out->key, err));
+    for (int64_t i = features->captions - 1; i >= 0; i--)
+        out->caption_of[features->image_of[i]] = i;
+out:
+    return rc;
+}
+
+// Loss over the pictures [first, first + n) with their first captions, times n. The input has what
+// holds for every batch.
+static th_code batch_loss(th_world *world, const th_features *features, first_captions *captions,
+                          th_contrastive_input input, int64_t first, int64_t n, th_arena *arena,
+                          double *sum, th_err *err)
+{
+    int64_t               d = features->d, own = 0; // the row where the loss begins to read
     size_t                mark = arena->used_bytes;
     th_contrastive_output loss = { 0 };
-    th_contrastive_input  input = { .B = n,
-                                    .d = d,
-                                    .K = 1,
-                                    .image = features->image + first * d,
-                                    .text = text,
-                                    .logit_scale = (th_real)logit_scale };
     th_code               rc = TH_OK;
 
-    for (int64_t i = 0; i < n; i++)
-        memcpy(text + i * d, features->text + caption_of[first + i] * d,
-               (size_t)d * sizeof(th_real));
+    for (int64_t i = 0; i < n; i++) {
+        int64_t caption = captions->caption_of[first + i];
+        memcpy(captions->text + i * d, features->text + caption * d, (size_t)d * sizeof(th_real));
+        captions->key[i] = features->key[caption];
+    }
+    if (input.kind == TH_SIGMOID_LOSS)
+        own = th_slice_first(n, world->size, world->rank);
+    input.B = n;
+    input.image = features->image + (first + own) * d;
+    input.text = captions->text + own * d;
+    input.key = captions->key + own;
     TH_TRY(th_contrastive(world, &input, arena, &loss, err));
     *sum += loss.loss * (double)n;
 out:
@@ -216,25 +266,28 @@ out:
     return rc;
 }
 
-th_code th_evaluate(th_world *world, const th_features *features, double logit_scale, int64_t batch,
-                    th_arena *arena, th_eval_report *out, th_err *err)
+th_code th_evaluate(th_world *world, const th_features *features, const th_parameters *parameters,
+                    const th_train_options *options, th_arena *arena, th_eval_report *out,
+                    th_err *err)
 {
-    th_eval_report report = { 0 };
-    int64_t        images = features->images, *caption_of = NULL;
-    th_real       *text = NULL;
-    double         sum = 0;
-    th_code        rc = TH_OK;
+    th_eval_report       report = { 0 };
+    int64_t              images = features->images, batch = options->batch;
+    first_captions       captions = { 0 };
+    double               sum = 0;
+    bool                 sigmoid = parameters->logit_bias >= 0;
+    th_contrastive_input loss = { .kind = sigmoid ? TH_SIGMOID_LOSS : TH_SOFTMAX_LOSS,
+                                  .d = features->d,
+                                  .K = 1,
+                                  .mask_duplicates = options->mask_duplicates,
+                                  .logit_scale = *th_weight(parameters, parameters->logit_scale) };
+    th_code              rc = TH_OK;
 
-    rc = th_alloc((size_t)images, sizeof *caption_of, "first captions", (void **)&caption_of, err);
-    if (rc == TH_OK)
-        rc = th_alloc((size_t)(batch * features->d), sizeof *text, "a batch's captions",
-                      (void **)&text, err);
-    TH_TRY(th_agree(world, rc, err));
-    for (int64_t i = features->captions - 1; i >= 0; i--)
-        caption_of[features->image_of[i]] = i;
+    if (sigmoid)
+        loss.logit_bias = *th_weight(parameters, parameters->logit_bias);
+    TH_TRY(th_agree(world, find_first_captions(features, batch, &captions, err), err));
     for (int64_t first = 0; first < images; first += batch)
-        TH_TRY(batch_loss(world, features, caption_of, logit_scale, first,
-                          first + batch < images ? batch : images - first, text, arena, &sum, err));
+        TH_TRY(batch_loss(world, features, &captions, loss, first,
+                          first + batch < images ? batch : images - first, arena, &sum, err));
     report.loss = sum / (double)images;
 
     th_retrieval_input input = { .images = images,
@@ -246,7 +299,6 @@ th_code th_evaluate(th_world *world, const th_features *features, double logit_s
     TH_TRY(th_retrieve(world, &input, &report.retrieval, err));
     *out = report;
 out:
-    free(caption_of);
-    free(text);
+    first_captions_free(&captions);
     return rc == TH_OK ? TH_OK : th_during(err, "evaluating");
 }

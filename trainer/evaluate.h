@@ -8,10 +8,11 @@
 
 /* Unit features of every picture and caption of a pack, on every rank. */
 typedef struct {
-    int64_t  images, captions, d;
-    th_real *image;    // [images, d]
-    th_real *text;     // [captions, d]
-    int64_t *image_of; // [captions]
+    int64_t   images, captions, d;
+    th_real  *image;    // [images, d]
+    th_real  *text;     // [captions, d]
+    int64_t  *image_of; // [captions]
+    uint64_t *key;      // [captions] th_caption_key
 } th_features;
 
 void th_features_free(th_features *features); // accepts a zeroed one
@@ -21,10 +22,12 @@ void th_features_free(th_features *features); // accepts a zeroed one
 TH_MUST_CHECK th_code th_embed_pack(th_world *world, const th_parameters *parameters, th_pack *pack,
                                     th_arena *arena, th_features *out, th_err *err);
 
-/* Recall both ways, and the loss over consecutive batches of `batch` pictures with their first
- * caption. Calls: Collective. */
-TH_MUST_CHECK th_code th_evaluate(th_world *world, const th_features *features, double logit_scale,
-                                  int64_t batch, th_arena *arena, th_eval_report *out, th_err *err);
+/* Recall both ways, and the loss that the model is trained with (of the options, `batch` and
+ * `mask_duplicates`) over consecutive batches of pictures with their first caption. Calls:
+ * Collective. */
+TH_MUST_CHECK th_code th_evaluate(th_world *world, const th_features *features,
+                                  const th_parameters *parameters, const th_train_options *options,
+                                  th_arena *arena, th_eval_report *out, th_err *err);
 
 /* Unit features of n texts, [n, d]. Errors: TH_EIO, TH_EUSAGE (a text without a token). Local. */
 TH_MUST_CHECK th_code th_embed_texts(const th_parameters *parameters, const th_tokenizer *tokenizer,

@@ -4,10 +4,10 @@
 #include "trainer/step.h"
 
 th_footprint th_footprint_of(const th_parameters *parameters, const th_world *world, int64_t batch,
-                             int64_t captions)
+                             int64_t captions, bool mask_duplicates)
 {
-    th_footprint out = { .features = th_step_feature_bytes(world, batch, captions,
-                                                           parameters->model.embed) };
+    th_footprint out = { .features = th_step_feature_bytes(parameters, world, batch, captions,
+                                                           mask_duplicates) };
 
     for (int i = 0; i < parameters->row_count; i++) {
         bool   trains = parameters->rows[i].trainable;

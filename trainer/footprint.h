@@ -19,9 +19,9 @@ typedef struct {
 } th_footprint;
 
 /* Of the table with the rows that train now; a row has moments when it trains or its step count is
- * above 0. world: its size alone counts. Local. */
+ * above 0. world: its size alone counts; the rest is of the stage's options. Local. */
 th_footprint th_footprint_of(const th_parameters *parameters, const th_world *world, int64_t batch,
-                             int64_t captions);
+                             int64_t captions, bool mask_duplicates);
 
 /* What a budget leaves for activations. Every rank counts a snapshot, so that all plan alike.
  * Errors: TH_EUSAGE when nothing is left, with the stage and what it needs. Local. */

@@ -49,6 +49,12 @@ const th_option th_train_table[] = {
         .help = "the same for the image tower alone"),
     OPT("init.text", init_text, .when = TH_PER_RUN, .since = "0.2",
         .help = "the same for the text tower alone"),
+    OPT("loss.kind", loss, .fallback = "softmax", .choices = "softmax sigmoid", .when = TH_PER_RUN,
+        .since = "0.2",
+        .help = "CLIP's loss over rows and columns, or SigLIP's over pairs (`loss:` for short)"),
+    OPT("loss.mask_duplicates", mask_duplicates, .fallback = "false", .when = TH_PER_STAGE,
+        .since = "0.2",
+        .help = "a caption that another sample of the batch has too is no negative of it"),
     OPT("lr.*", lr_factors, .when = TH_PER_STAGE, .since = "0.1",
         .help = "learning rate of the parameters that a pattern selects: 1e-5, or 16x the rate"),
     OPT("lr.floor", lr_floor, .fallback = "0", .max = 1, .when = TH_PER_STAGE, .since = "0.1",
@@ -182,6 +188,7 @@ th_code th_train_model(const th_train_options *options, int64_t vocabulary, th_m
         .activation = options->activation && strcmp(options->activation, "quick_gelu") == 0
                           ? TH_QUICK_GELU
                           : TH_GELU,
+        .logit_bias = options->loss && strcmp(options->loss, "sigmoid") == 0,
     };
     TH_TRY(th_model_check(&model, err));
     *out = model;

@@ -17,6 +17,10 @@ typedef struct {
     /* where the first weights come from, NULL: drawn */
     const char *init_from, *init_image, *init_text;
 
+    /* loss */
+    const char *loss; // softmax, sigmoid
+    bool        mask_duplicates;
+
     /* data */
     const char *train, *val; // packs
     const char *order;       // shuffled, sequential

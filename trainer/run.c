@@ -80,8 +80,8 @@ static th_code evaluate(th_session *session, th_err *err)
     th_arena_rewind(&session->activations, 0);
     TH_TRY(th_embed_pack(session->world, &session->parameters, session->val, &session->activations,
                          &features, err));
-    TH_TRY(th_evaluate(session->world, &features, th_session_logit_scale(session),
-                       session->options->batch, &session->activations, &report, err));
+    TH_TRY(th_evaluate(session->world, &features, &session->parameters, session->options,
+                       &session->activations, &report, err));
     report.step = session->state.step;
     see_evaluation(session, &report);
     if (session->metrics)

@@ -169,6 +169,7 @@ static th_code open_step(th_session *session, th_err *err)
                                         .batch = o->batch,
                                         .captions = o->captions,
                                         .micro_batch = o->micro_batch,
+                                        .mask_duplicates = o->mask_duplicates,
                                         .activations = &session->activations };
     th_code                 rc = TH_OK;
 
@@ -176,8 +177,8 @@ static th_code open_step(th_session *session, th_err *err)
     session->step = NULL;
     th_arena_rewind(&session->activations, 0);
     th_arena_trim(&session->activations);
-    th_footprint footprint =
-        th_footprint_of(&session->parameters, session->world, o->batch, o->captions);
+    th_footprint footprint = th_footprint_of(&session->parameters, session->world, o->batch,
+                                             o->captions, o->mask_duplicates);
     TH_TRY(th_footprint_activations(&footprint, o->memory_budget.count, stage_of(session)->own.name,
                                     &options.activation_bytes, err));
     open_caches(session);

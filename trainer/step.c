@@ -6,6 +6,7 @@
 #include "trainer/footprint.h"
 #include "trainer/frozen.h"
 #include "trainer/loss/contrastive.h"
+#include "trainer/loss/duplicates.h"
 #include "trainer/nn/normalize.h"
 
 #include <math.h>
@@ -35,12 +36,17 @@ struct th_step {
     int64_t         first, b; // this rank's rows of the global batch
     bool            trains[2];
 
-    th_arena features;     // the arrays below
-    th_real *image_all;    // [B, d]
-    th_real *text_all;     // [B, K, d]
-    th_real *raw;          // [b * K, d] features before normalisation, and gradients behind it
-    th_real *norm[2];      // [b], [b * K]
-    th_real *d_feature[2]; // [b, d], [b * K, d]
+    // The loss takes `held` rows, all B (softmax) or this rank's b, which begin at row `own` of
+    // them.
+    th_loss_kind loss;
+    int64_t      held, own;
+
+    th_arena  features;     // the arrays below
+    th_real  *unit[2];      // [held, d], [held, K, d] unit features
+    uint64_t *key;          // [held, K] of captions, when duplicates are masked
+    th_real  *raw;          // [b * K, d] features before normalisation, and gradients behind it
+    th_real  *norm[2];      // [b], [b * K]
+    th_real  *d_feature[2]; // [b, d], [b * K, d]
 
     const th_batch *batch;
     pass_state      pass[2];
@@ -73,6 +79,14 @@ static void text_bytes(const void *context, int64_t first, int64_t n, size_t *ou
 
     th_footprint_pass(step->options.parameters, TH_TEXT_TOWER, n * K, tokens, out_tape,
                       out_scratch);
+}
+
+// This rank's unit features of a tower, where the loss takes them from.
+static th_real *own_unit(const th_step *step, int tower)
+{
+    int64_t rows = tower == IMAGE ? 1 : step->options.captions;
+
+    return step->unit[tower] + step->own * rows * step->options.parameters->model.embed;
 }
 
 // Cuts the trainable groups into contiguous buckets, from the end of the arena, where backward
@@ -112,14 +126,37 @@ out:
     return rc;
 }
 
-size_t th_step_feature_bytes(const th_world *world, int64_t batch, int64_t captions, int64_t d)
+// Everything about the loss but its numbers.
+static th_contrastive_input loss_input(const th_parameters *parameters, int64_t batch,
+                                       int64_t captions, bool mask_duplicates)
 {
-    size_t  real = sizeof(th_real);
-    int64_t b = th_slice_count(batch, world->size, 0); // the longest slice
-    int64_t rows = batch * (1 + captions) + b * (1 + 2 * captions);
+    return (th_contrastive_input){ .kind = parameters->model.logit_bias ? TH_SIGMOID_LOSS
+                                                                        : TH_SOFTMAX_LOSS,
+                                   .B = batch,
+                                   .d = parameters->model.embed,
+                                   .K = captions,
+                                   .backward = true,
+                                   .mask_duplicates = mask_duplicates };
+}
 
-    return (size_t)rows * (size_t)d * real + (size_t)(b * (1 + captions)) * real +
-           th_contrastive_bytes(world, batch, d, captions, true) + (size_t)16 * 64;
+static th_contrastive_input loss_of(const th_step_options *options)
+{
+    return loss_input(options->parameters, options->batch, options->captions,
+                      options->mask_duplicates);
+}
+
+size_t th_step_feature_bytes(const th_parameters *parameters, const th_world *world, int64_t batch,
+                             int64_t captions, bool mask_duplicates)
+{
+    th_contrastive_input loss = loss_input(parameters, batch, captions, mask_duplicates);
+    size_t               real = sizeof(th_real);
+    int64_t K = captions, b = th_slice_count(batch, world->size, 0); // the longest slice
+    int64_t held = loss.kind == TH_SOFTMAX_LOSS ? batch : b;
+    int64_t rows = held * (1 + K) + b * (1 + 2 * K);
+
+    return (size_t)rows * (size_t)loss.d * real + (size_t)(b * (1 + K)) * real +
+           (mask_duplicates ? (size_t)(held * K) * sizeof(uint64_t) : 0) +
+           th_contrastive_bytes(world, &loss) + (size_t)16 * 64;
 }
 
 static th_code lay_out_features(th_step *step, th_err *err)
@@ -127,22 +164,25 @@ static th_code lay_out_features(th_step *step, th_err *err)
     const th_step_options *options = &step->options;
     size_t                 real = sizeof(th_real);
     size_t    d = (size_t)options->parameters->model.embed, K = (size_t)options->captions;
-    size_t    B = (size_t)options->batch, b = (size_t)step->b;
+    size_t    held = (size_t)step->held, b = (size_t)step->b;
     th_arena *arena = &step->features;
     th_code   rc = TH_OK;
 
-    TH_TRY(th_arena_open(
-        arena, th_step_feature_bytes(options->world, options->batch, options->captions, (int64_t)d),
-        err));
-    step->image_all = th_arena_take(arena, B * d, real);
-    step->text_all = th_arena_take(arena, B * K * d, real);
+    TH_TRY(th_arena_open(arena,
+                         th_step_feature_bytes(options->parameters, options->world, options->batch,
+                                               options->captions, options->mask_duplicates),
+                         err));
+    step->unit[IMAGE] = th_arena_take(arena, held * d, real);
+    step->unit[TEXT] = th_arena_take(arena, held * K * d, real);
+    if (options->mask_duplicates)
+        step->key = th_arena_take(arena, held * K, sizeof *step->key);
     step->raw = th_arena_take(arena, b * K * d, real);
     step->norm[IMAGE] = th_arena_take(arena, b, real);
     step->norm[TEXT] = th_arena_take(arena, b * K, real);
     step->d_feature[IMAGE] = th_arena_take(arena, b * d, real);
     step->d_feature[TEXT] = th_arena_take(arena, b * K * d, real);
     TH_CHECK(step->d_feature[TEXT], TH_EIO, "lower batch",
-             "could not lay out features of %zu samples", B);
+             "could not lay out features of %zu samples", held);
 out:
     return rc;
 }
@@ -159,6 +199,9 @@ th_code th_step_open(const th_step_options *options, th_step **out, th_err *err)
     memcpy(step->image.deviation, options->deviation, sizeof options->deviation);
     step->first = th_slice_first(options->batch, options->world->size, options->world->rank);
     step->b = th_slice_count(options->batch, options->world->size, options->world->rank);
+    step->loss = loss_of(options).kind;
+    step->held = step->loss == TH_SOFTMAX_LOSS ? options->batch : step->b;
+    step->own = step->loss == TH_SOFTMAX_LOSS ? step->first : 0;
     step->trains[IMAGE] = th_parameters_tower_trains(options->parameters, TH_IMAGE);
     step->trains[TEXT] = th_parameters_tower_trains(options->parameters, TH_TEXT_TOWER);
     TH_TRY(lay_out_features(step, err));
@@ -295,6 +338,8 @@ static th_code backward(th_step *step, int tower, th_err *err)
     th_backward_hooks hooks = { start_ready_buckets, drive_buckets, step };
     th_code           rc = TH_OK;
 
+    th_normalize_rows_backward(own_unit(step, tower), step->norm[tower], step->d_feature[tower],
+                               step->b * rows, d, step->d_feature[tower]);
     for (int64_t i = pass->plan.count - 1; i >= 0; i--) {
         int64_t  first;
         th_tape *tape = pass->tapes[i];
@@ -333,44 +378,89 @@ static void clear_gradient(th_step *step)
                    (size_t)parameters->rows[i].count * sizeof(th_real));
 }
 
-static th_code features_of_all(th_step *step, th_gather **image_gather, th_gather **text_gather,
-                               th_err *err)
+// Rows of all ranks, for a loss that takes them; `own` stands in its place among `all`.
+static th_code gather_rows(th_step *step, const void *own, size_t row_bytes, void *all,
+                           th_gather **out, th_err *err)
 {
-    const th_step_options *options = &step->options;
-    int64_t                B = options->batch, K = options->captions;
-    int64_t                d = options->parameters->model.embed;
-    th_real               *image = step->image_all + step->first * d;
-    th_real               *text = step->text_all + step->first * K * d;
-    th_code                rc = TH_OK;
+    if (step->loss == TH_SIGMOID_LOSS)
+        return TH_OK;
+    return th_gather_start(step->options.world, own, step->options.batch, row_bytes, all, out, err);
+}
+
+static void find_keys(const th_step *step, uint64_t *own)
+{
+    const th_batch *batch = step->batch;
+    const int64_t  *offsets = batch->offsets;
+
+    for (int64_t i = 0; i < step->b * step->options.captions; i++)
+        own[i] = th_caption_key(batch->tokens + offsets[i], offsets[i + 1] - offsets[i]);
+}
+
+static th_code features_of_all(th_step *step, th_gather *gathers[3], th_err *err)
+{
+    int64_t   d = step->options.parameters->model.embed, K = step->options.captions;
+    th_real  *image = own_unit(step, IMAGE), *text = own_unit(step, TEXT);
+    uint64_t *key = step->key ? step->key + step->own * K : NULL;
+    th_code   rc = TH_OK;
 
     // The plan depends on the captions of this rank: one may not fit where the others do.
-    TH_TRY(th_agree(options->world, plan(step, err), err));
+    TH_TRY(th_agree(step->options.world, plan(step, err), err));
+    if (key) {
+        find_keys(step, key);
+        TH_TRY(gather_rows(step, key, (size_t)K * sizeof *key, step->key, &gathers[2], err));
+    }
     TH_TRY(forward(step, IMAGE, step->raw, image, NULL, err));
-    TH_TRY(th_gather_start(options->world, image, B, (size_t)d * sizeof(th_real), step->image_all,
-                           image_gather, err));
-    TH_TRY(forward(step, TEXT, step->raw, text, *image_gather, err));
-    TH_TRY(th_gather_start(options->world, text, B, (size_t)(K * d) * sizeof(th_real),
-                           step->text_all, text_gather, err));
+    TH_TRY(gather_rows(step, image, (size_t)d * sizeof *image, step->unit[IMAGE], &gathers[IMAGE],
+                       err));
+    TH_TRY(forward(step, TEXT, step->raw, text, gathers[IMAGE], err));
+    TH_TRY(gather_rows(step, text, (size_t)(K * d) * sizeof *text, step->unit[TEXT], &gathers[TEXT],
+                       err));
 out:
     return rc;
 }
 
+// The features' gradients, of the towers that train (of one at least, for the logit scale's).
+static th_code find_loss(th_step *step, th_contrastive_output *out, th_err *err)
+{
+    const th_parameters *parameters = step->options.parameters;
+    th_contrastive_input input = loss_of(&step->options);
+    size_t               mark = step->features.used_bytes;
+    th_code              rc = TH_OK;
+
+    input.image = step->unit[IMAGE];
+    input.text = step->unit[TEXT];
+    input.key = step->key;
+    input.logit_scale = *th_weight(parameters, parameters->logit_scale);
+    if (parameters->logit_bias >= 0)
+        input.logit_bias = *th_weight(parameters, parameters->logit_bias);
+    if (step->trains[IMAGE] || !step->trains[TEXT])
+        out->d_image = step->d_feature[IMAGE];
+    if (step->trains[TEXT])
+        out->d_text = step->d_feature[TEXT];
+    rc = th_contrastive(step->options.world, &input, &step->features, out, err);
+    th_arena_rewind(&step->features, mark);
+    return rc;
+}
+
+// The logits' gradients are complete on every rank.
+static void keep_logit_gradients(th_parameters *parameters, const th_contrastive_output *loss)
+{
+    if (parameters->rows[parameters->logit_scale].trainable)
+        *th_gradient(parameters, parameters->logit_scale) = (th_real)loss->d_logit_scale;
+    if (parameters->logit_bias >= 0 && parameters->rows[parameters->logit_bias].trainable)
+        *th_gradient(parameters, parameters->logit_bias) = (th_real)loss->d_logit_bias;
+}
+
 static th_code differentiate(th_step *step, th_err *err)
 {
-    int64_t d = step->options.parameters->model.embed, K = step->options.captions;
     th_code rc = TH_OK;
 
     step->next_bucket = 0;
     if (step->b == 0)
         clear_gradient(step);
-    th_normalize_rows_backward(step->text_all + step->first * K * d, step->norm[TEXT],
-                               step->d_feature[TEXT], step->b * K, d, step->d_feature[TEXT]);
-    th_normalize_rows_backward(step->image_all + step->first * d, step->norm[IMAGE],
-                               step->d_feature[IMAGE], step->b, d, step->d_feature[IMAGE]);
-    if (step->trains[TEXT])
-        TH_TRY(backward(step, TEXT, err));
-    if (step->trains[IMAGE])
-        TH_TRY(backward(step, IMAGE, err));
+    for (int tower = TEXT; tower >= IMAGE; tower--)
+        if (step->trains[tower])
+            TH_TRY(backward(step, tower, err));
     while (step->next_bucket < step->bucket_count) // of a rank without samples
         TH_TRY(th_buckets_start(step->buckets, step->next_bucket++, err));
     TH_TRY(th_buckets_finish(step->buckets, err));
@@ -380,42 +470,28 @@ out:
 
 th_code th_step_gradient(th_step *step, const th_batch *batch, th_step_result *out, th_err *err)
 {
-    const th_step_options *options = &step->options;
-    th_parameters         *parameters = options->parameters;
-    int                    scale = parameters->row_count - 1; // logit_scale is the last row
-    th_gather             *image_gather = NULL, *text_gather = NULL;
-    th_contrastive_output  loss = { .d_image = step->d_feature[IMAGE],
-                                    .d_text = step->d_feature[TEXT] };
-    th_step_result         result = { .gradient_norm = NAN };
-    th_err                 later;
-    th_code                rc = TH_OK, finished;
+    th_parameters        *parameters = step->options.parameters;
+    th_gather            *gathers[3] = { 0 };
+    th_contrastive_output loss = { 0 };
+    th_step_result        result = { .gradient_norm = NAN };
+    th_err                later;
+    th_code               rc = TH_OK;
 
     step->batch = batch;
     step->hook_code = TH_OK;
     th_arena_rewind(step->options.activations, 0);
-    rc = features_of_all(step, &image_gather, &text_gather, err);
-    finished = th_gather_finish(image_gather, rc == TH_OK ? err : &later);
-    rc = rc == TH_OK ? finished : rc;
-    finished = th_gather_finish(text_gather, rc == TH_OK ? err : &later);
-    rc = rc == TH_OK ? finished : rc;
+    rc = features_of_all(step, gathers, err);
+    for (int i = 0; i < 3; i++) {
+        th_code finished = th_gather_finish(gathers[i], rc == TH_OK ? err : &later);
+        rc = rc == TH_OK ? finished : rc;
+    }
     TH_TRY(rc);
 
-    th_contrastive_input input = { .B = options->batch,
-                                   .d = parameters->model.embed,
-                                   .K = options->captions,
-                                   .image = step->image_all,
-                                   .text = step->text_all,
-                                   .logit_scale = *th_weight(parameters, scale),
-                                   .backward = true };
-    size_t               mark = step->features.used_bytes;
-    rc = th_contrastive(options->world, &input, &step->features, &loss, err);
-    th_arena_rewind(&step->features, mark);
-    TH_TRY(rc);
+    TH_TRY(find_loss(step, &loss, err));
     result.loss = loss.loss;
     if (isfinite(loss.loss)) {
         TH_TRY(differentiate(step, err));
-        if (parameters->rows[scale].trainable)
-            *th_gradient(parameters, scale) = (th_real)loss.d_logit_scale;
+        keep_logit_gradients(parameters, &loss);
         result.gradient_norm = th_gradient_norm(parameters);
     }
     result.finite = isfinite(result.loss) && isfinite(result.gradient_norm);

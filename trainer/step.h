@@ -1,13 +1,14 @@
-/* trainer/step.h - one step: features, all-gather, loss, backward, all-reduce, update.
+/* trainer/step.h - one step: features, all-gather, loss, backward, all-reduce.
  *
  *     images  -> image tower -> I [b, d] --all-gather--> [B, d]    \
  *                                                                   loss -> dI, dT -> backward ->
  * buckets captions -> text tower -> T [b, K, d] --all-gather--> [B, K, d] /
  *
- * The all-gather of the image features runs behind the text tower. A bucket's all-reduce starts
- * when the last micro-batch's backward has passed its groups. A loss or gradient that is not finite
- * is the same on all ranks (both are results of exchanges that give the same bits everywhere), so
- * all ranks skip that update together. */
+ * The all-gather of the image features runs behind the text tower. A model with a logit bias has
+ * the sigmoid loss, which needs no all-gather: texts go round the ranks (trainer/loss/pairwise.h).
+ * A bucket's all-reduce starts when the last micro-batch's backward has passed its groups. A loss
+ * or gradient that is not finite is the same on all ranks (both are results of exchanges that give
+ * the same bits everywhere), so all ranks skip that update together. */
 #ifndef TH_TRAINER_STEP_H
 #define TH_TRAINER_STEP_H
 
@@ -25,6 +26,7 @@ typedef struct {
     th_arena         *activations;      // kept; tapes and scratch, rewound by each step
     size_t            activation_bytes; // of it that a step may use
     th_feature_cache *cache[2];         // of the image and the text tower, or NULL; kept
+    bool              mask_duplicates;  // a caption of another sample that is equal is no negative
 } th_step_options;
 
 typedef struct {
@@ -46,8 +48,9 @@ void                  th_step_close(th_step *step); // accepts NULL
 TH_MUST_CHECK th_code th_step_gradient(th_step *step, const th_batch *batch, th_step_result *out,
                                        th_err *err);
 
-/* Bytes of memory that are used beside weights, gradients and moments: features and their
- * gradients, and the loss's scratch. Local. */
-size_t th_step_feature_bytes(const th_world *world, int64_t batch, int64_t captions, int64_t d);
+/* Bytes of memory that are used beside weights, gradients, moments and activations: features and
+ * their gradients, and the loss's scratch. Local. */
+size_t th_step_feature_bytes(const th_parameters *parameters, const th_world *world, int64_t batch,
+                             int64_t captions, bool mask_duplicates);
 
 #endif

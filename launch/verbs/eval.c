@@ -81,9 +81,8 @@ static th_code evaluate(th_world *world, const th_command_line *line, th_err *er
     TH_TRY(th_agree(world, rc, err));
     TH_TRY(th_embed_pack(world, &model.parameters, model.pack, &model.passes, &features, err));
     th_arena_rewind(&model.passes, 0);
-    TH_TRY(th_evaluate(world, &features,
-                       *th_weight(&model.parameters, model.parameters.row_count - 1),
-                       model.options.batch, &model.passes, &report, err));
+    TH_TRY(th_evaluate(world, &features, &model.parameters, &model.options, &model.passes, &report,
+                       err));
     report.step = model.step;
     if (world->rank == 0 && options.json)
         print_json(&report);

@@ -1,10 +1,11 @@
-/* tests/bench/bench_loss.c - the contrastive loss beside its four matrix products.
+/* tests/bench/bench_loss.c - a loss beside its matrix products.
  *
- *     bench_loss B d threads      prints one JSON line; one rank
+ *     bench_loss B d threads [softmax | sigmoid] [masked]      prints one JSON line; one rank
  *
- * seconds: loss and gradients. floor_seconds: what OpenBLAS alone needs for S, S again, G T and
- * G^T I, in blocks of 768 rows spread over the same threads, measured in turns with the loss. Both
- * are medians; the smallest of both stand beside, which other work on the machine disturbs less.
+ * seconds: loss and gradients. floor_seconds: what OpenBLAS alone needs for S, S again (softmax),
+ * G T and G^T I, in blocks of 768 rows spread over the same threads, measured in turns with the
+ * loss. Both are medians; the smallest of both stand beside, which other work on the machine
+ * disturbs less. masked: a tenth of the captions are duplicates, and they are left out.
  * extra_bytes: what the process grew by during the first call, beyond features and gradients;
  * planned_bytes: what the loss asked the arena for. */
 #include "base/philox.h"
@@ -16,6 +17,7 @@
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #define BLOCK   ((int64_t)768)
@@ -33,7 +35,12 @@ static int64_t shorter(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-// The four products and nothing else. The block of G is whatever the product of S left there.
+static int products_of(const th_contrastive_input *in)
+{
+    return in->kind == TH_SOFTMAX_LOSS ? 4 : 3;
+}
+
+// The products and nothing else. The block of G is whatever the product of S left there.
 static double products_seconds(const th_contrastive_input *in, th_real *d_image, th_real *tiles,
                                th_real *sums)
 {
@@ -49,7 +56,7 @@ static double products_seconds(const th_contrastive_input *in, th_real *d_image,
         for (int64_t j = 0; j < B; j += BLOCK) {
             const th_real *text = in->text + j * d;
             int64_t        n = shorter(BLOCK, B - j);
-            for (int pass = 0; pass < 2; pass++)
+            for (int pass = 2; pass < products_of(in); pass++)
                 th_gemm(TH_AS_IS, TH_TRANSPOSED, m, n, d, image, d, text, d, 0, tile, n);
             th_gemm(TH_AS_IS, TH_AS_IS, m, d, n, tile, n, text, d, 1, d_image + i * d, d);
             th_gemm(TH_TRANSPOSED, TH_AS_IS, n, d, m, tile, n, image, d, 1, sum, d);
@@ -76,8 +83,10 @@ static void report(const th_contrastive_input *in, int threads, double *seconds,
                    int repeats)
 {
     double time = th_bench_median(seconds, repeats), floor = th_bench_median(floors, repeats);
-    double work = 8 * (double)in->B * (double)in->B * (double)in->d;
+    double work = 2 * products_of(in) * (double)in->B * (double)in->B * (double)in->d;
 
+    th_report_text("loss", in->kind == TH_SOFTMAX_LOSS ? "softmax" : "sigmoid");
+    th_report_number("masked", in->mask_duplicates);
     th_report_number("B", (double)in->B);
     th_report_number("d", (double)in->d);
     th_report_number("threads", threads);
@@ -92,25 +101,37 @@ static void report(const th_contrastive_input *in, int threads, double *seconds,
     th_report_number("ratio_of_minima", seconds[0] / floors[0]);
 }
 
-static th_code measure(int64_t B, int64_t d, int threads, th_err *err)
+// One caption in ten is that of the sample before.
+static th_code keys(int64_t B, const uint64_t **out, th_err *err)
+{
+    void   *memory = NULL;
+    th_code rc = th_alloc((size_t)B, sizeof(uint64_t), "keys", &memory, err);
+
+    for (int64_t i = 0; rc == TH_OK && i < B; i++)
+        ((uint64_t *)memory)[i] = (uint64_t)(i % 10 == 9 ? i - 1 : i) * 0x9e3779b97f4a7c15u;
+    *out = memory;
+    return rc;
+}
+
+static th_code measure(th_contrastive_input in, int threads, th_err *err)
 {
     th_code               rc = TH_OK;
     th_world              world = { .rank = 0, .size = 1 };
     th_arena              arena = { 0 };
     void                 *tiles = NULL, *sums = NULL;
+    int64_t               B = in.B, d = in.d;
     th_contrastive_output out = { 0 };
-    th_contrastive_input  in = { .B = B, .d = d, .K = 1, .logit_scale = TH_REAL_C(2.65926) };
     double                seconds[REPEATS], floors[REPEATS];
     int                   repeats = B > 10000 ? 2 : REPEATS;
 
-    in.backward = true;
+    TH_TRY(keys(B, &in.key, err));
     in.image = rows(B, d, 1, err);
     in.text = rows(B, d, 2, err);
     out.d_image = rows(B, d, 3, err);
     out.d_text = rows(B, d, 4, err);
     TH_CHECK(in.image && in.text && out.d_image && out.d_text, TH_EIO, "use a smaller batch",
              "could not allocate the features");
-    size_t planned = th_contrastive_bytes(&world, B, d, 1, true), before = peak_bytes(), extra = 0;
+    size_t planned = th_contrastive_bytes(&world, &in), before = peak_bytes(), extra = 0;
     TH_TRY(th_arena_open(&arena, planned, err));
     for (int i = 0; i < repeats; i++) {
         double start = th_bench_now();
@@ -133,6 +154,7 @@ out:
     th_arena_close(&arena);
     free((void *)(uintptr_t)in.image);
     free((void *)(uintptr_t)in.text);
+    free((void *)(uintptr_t)in.key);
     free(out.d_image);
     free(out.d_text);
     free(tiles);
@@ -142,16 +164,27 @@ out:
 
 int main(int argc, char **argv)
 {
-    th_err    err = { 0 };
-    long long B = argc == 4 ? atoll(argv[1]) : 0, d = argc == 4 ? atoll(argv[2]) : 0;
-    int       threads = argc == 4 ? atoi(argv[3]) : 0;
+    th_err      err = { 0 };
+    long long   B = argc >= 4 ? atoll(argv[1]) : 0, d = argc >= 4 ? atoll(argv[2]) : 0;
+    int         threads = argc >= 4 ? atoi(argv[3]) : 0;
+    const char *kind = argc >= 5 ? argv[4] : "softmax", *masked = argc == 6 ? argv[5] : "";
+    bool        sigmoid = strcmp(kind, "sigmoid") == 0;
 
-    if (B < 1 || B > 1 << 20 || d < 1 || d > 1 << 14 || threads < 1 || threads > 1024) {
-        (void)fprintf(stderr, "usage: bench_loss B d threads\n");
+    if (B < 1 || B > 1 << 20 || d < 1 || d > 1 << 14 || threads < 1 || threads > 1024 || argc > 6 ||
+        (!sigmoid && strcmp(kind, "softmax") != 0) || (*masked && strcmp(masked, "masked") != 0)) {
+        (void)fprintf(stderr, "usage: bench_loss B d threads [softmax | sigmoid] [masked]\n");
         return 2;
     }
     omp_set_num_threads(threads);
-    th_code rc = measure(B, d, threads, &err);
+    th_contrastive_input in = { .kind = sigmoid ? TH_SIGMOID_LOSS : TH_SOFTMAX_LOSS,
+                                .B = B,
+                                .d = d,
+                                .K = 1,
+                                .backward = true,
+                                .mask_duplicates = *masked,
+                                .logit_scale = TH_REAL_C(2.65926),
+                                .logit_bias = TH_REAL_C(-10.0) };
+    th_code              rc = measure(in, threads, &err);
     if (rc != TH_OK)
         (void)fprintf(stderr, "bench_loss: error: %s\n", err.what);
     return th_exit_code(rc);

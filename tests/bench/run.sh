@@ -59,7 +59,7 @@ stages() {
 
 loss() {
     local B
-    for B in 4096 8192 32768; do $bin/bench_loss $B 512 2; done
+    for B in 4096 8192 32768; do $bin/bench_loss $B 512 2; $bin/bench_loss $B 512 2 sigmoid; done
 }
 
 # From the start of the process to the end of its only step: `tiny`, as a singleton and on two ranks.

@@ -44,6 +44,11 @@ typedef struct {
     int64_t *offsets; // [B * K + 1]
 } step_data;
 
+/* The loss of the models and steps that are opened next: softmax without a mask, unless set. */
+static struct {
+    bool sigmoid, mask;
+} step_loss;
+
 static inline void *step_new(int64_t count, size_t size)
 {
     void  *memory = NULL;
@@ -53,8 +58,9 @@ static inline void *step_new(int64_t count, size_t size)
     return memory;
 }
 
-// Captions have 1 to `context` tokens and end in EOT. Vocabulary ids 15 to 17 stand in none, so
-// some rows of the token embedding have the gradient zero.
+// A seventh of the captions is EOT alone: duplicates. Captions have 1 to `context` tokens and end
+// in EOT. Vocabulary ids 15 to 17 stand in none, so some rows of the token embedding have the
+// gradient zero.
 static inline step_data step_data_open(int64_t B, int64_t K)
 {
     const th_model_config *model = step_model;
@@ -108,13 +114,17 @@ static inline void step_parameters_open(th_parameters *p)
     th_err err = { 0 };
     th_rng rng;
 
-    th_assert_ok(th_parameters_open(step_model, p, &err), &err);
+    th_model_config model = *step_model;
+    model.logit_bias = step_loss.sigmoid;
+    th_assert_ok(th_parameters_open(&model, p, &err), &err);
     th_parameters_init(p, 3);
     th_rng_init(&rng, 12, TH_FOR_TEST, 0, 0);
     for (int i = 0; i < p->row_count; i++)
         for (int64_t j = 0; p->rows[i].dimensions == 1 && j < p->rows[i].count; j++)
             th_weight(p, i)[j] += (th_real)(0.2 * th_rng_normal(&rng));
-    *th_weight(p, p->row_count - 1) = (th_real)1.3;
+    *th_weight(p, p->logit_scale) = (th_real)1.3;
+    if (p->logit_bias >= 0)
+        *th_weight(p, p->logit_bias) = (th_real)-1.1;
 }
 
 typedef struct {
@@ -142,6 +152,7 @@ static inline th_code step_run(th_world *world, th_parameters *p, const step_dat
                                 .batch = data->B,
                                 .captions = data->K,
                                 .micro_batch = how.micro,
+                                .mask_duplicates = step_loss.mask,
                                 .activations = &arena,
                                 .activation_bytes = budget };
     TH_TRY(th_step_open(&options, &step, err));

@@ -37,19 +37,23 @@ static void micro_batches_do_not_change_it(void **state)
 static void ranks_without_samples_take_part(void **state)
 {
     (void)state;
-    same_gradient_for(3, 1, (step_how){ 0 });
-    same_gradient_for(3, 3, (step_how){ .micro = 1 });
+    for (int loss = 0; loss < 4; loss++) {
+        step_loss.sigmoid = loss & 1;
+        step_loss.mask = loss & 2;
+        same_gradient_for(3, 1, (step_how){ 0 });
+        same_gradient_for(3, 3, (step_how){ .micro = 1 });
+    }
+    step_loss.sigmoid = step_loss.mask = false;
 }
 
 // The bits of a run may not depend on how often a step is repeated.
-static void a_repeated_step_has_the_same_bits(void **state)
+static void repeat(void)
 {
     step_data      data = step_data_open(19, 3);
     th_parameters  p[2] = { 0 };
     th_step_result result[2];
     th_err         err = { 0 };
 
-    (void)state;
     for (int i = 0; i < 2; i++) {
         step_parameters_open(&p[i]);
         th_assert_ok(
@@ -62,6 +66,15 @@ static void a_repeated_step_has_the_same_bits(void **state)
     th_parameters_close(&p[0]);
     th_parameters_close(&p[1]);
     step_data_close(&data);
+}
+
+static void a_repeated_step_has_the_same_bits(void **state)
+{
+    (void)state;
+    repeat();
+    step_loss.sigmoid = step_loss.mask = true;
+    repeat();
+    step_loss.sigmoid = step_loss.mask = false;
 }
 
 // One rank's pictures become infinite: every rank must find the same and skip together. `sign` is
@@ -92,16 +105,19 @@ static void not_finite_on_one_rank_is_on_all(void **state)
     (void)state;
     for (int rank = 0; rank < th_mpi_world.size; rank++)
         not_finite_on(rank);
+    step_loss.sigmoid = true;
+    for (int rank = 0; rank < th_mpi_world.size; rank++)
+        not_finite_on(rank);
+    step_loss.sigmoid = false;
 }
 
-static void all_ranks_have_the_same_bits(void **state)
+static void compare_ranks(void)
 {
     step_data      data = step_data_open(19, 1);
     th_parameters  p = { 0 };
     th_step_result got, first;
     th_err         err = { 0 };
 
-    (void)state;
     step_parameters_open(&p);
     th_assert_ok(step_run(&th_mpi_world, &p, &data, (step_how){ .micro = 3 }, &got, NULL, &err),
                  &err);
@@ -116,6 +132,15 @@ static void all_ranks_have_the_same_bits(void **state)
     free(zero);
     th_parameters_close(&p);
     step_data_close(&data);
+}
+
+static void all_ranks_have_the_same_bits(void **state)
+{
+    (void)state;
+    compare_ranks();
+    step_loss.sigmoid = step_loss.mask = true;
+    compare_ranks();
+    step_loss.sigmoid = step_loss.mask = false;
 }
 
 int main(int argc, char **argv)

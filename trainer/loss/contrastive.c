@@ -10,13 +10,16 @@
 // the tile's own numbers, so that the difference is exact where it matters, and a loss of 1e-6 at a
 // logit of 14 keeps its digits.
 //
-// Masking duplicates will set similarities to -infinity between the product and the softmax; a
-// sigmoid loss will be other work on the same walk.
+// Duplicates are set to TH_MASKED between the product and the softmax. Where a tile has nothing
+// else in a row or column, that is its maximum for a while; the pair itself is never masked, and
+// when its tile comes, what was summed up before is multiplied by exp(-1e30 s) = 0.
 #include "trainer/loss/contrastive.h"
 
 #include "base/slice.h"
 #include "comm/agree.h"
 #include "comm/gather.h"
+#include "trainer/loss/duplicates.h"
+#include "trainer/loss/pairwise.h"
 #include "trainer/loss/softmax.h"
 #include "trainer/loss/tiles.h"
 #include "trainer/nn/gemm.h"
@@ -39,6 +42,7 @@ struct pass {
     th_contrastive_output      *out;
     int64_t                     first, count; // this rank's samples
     th_tiles                    tiles;
+    th_duplicates               duplicates;
     struct softmax              row, column;
     th_real                    *diagonal; // [K, B] I_i.T_ki of this rank's samples
     th_real                    *scratch;  // [threads, side, side]
@@ -65,6 +69,9 @@ static th_real *similarities(const struct pass *pass, const th_tile_span *row,
 
     th_gemm(TH_AS_IS, TH_TRANSPOSED, row->count, column->count, d, image_rows(pass, row), d,
             text_rows(pass, column, k), pass->in->K * d, 0, tile, column->count);
+    if (pass->in->mask_duplicates)
+        th_duplicates_mask(&pass->duplicates, k, row->first, row->count, column->first,
+                           column->count, 0, tile);
     return tile;
 }
 
@@ -266,22 +273,27 @@ static th_code take(const th_world *world, struct pass *pass, th_arena *arena, t
              TH_EIO, "plan the arena with th_contrastive_bytes",
              "could not begin the loss of %lld samples: the arena is full", (long long)pass->in->B);
     TH_TRY(th_tiles_cut(world, pass->in->B, arena, &pass->tiles, err));
+    if (pass->in->mask_duplicates)
+        TH_TRY(th_duplicates_take(pass->in->B, pass->in->B, pass->in->K, arena, &pass->duplicates,
+                                  err));
 out:
     return rc;
 }
 
-size_t th_contrastive_bytes(const th_world *world, int64_t B, int64_t d, int64_t K, bool backward)
+size_t th_contrastive_bytes(const th_world *world, const th_contrastive_input *in)
 {
-    size_t total = (size_t)(B * K), side = (size_t)th_tile_side(B), roundings = 8 * (size_t)64;
-    size_t threads = (size_t)omp_get_max_threads();
+    size_t total = (size_t)(in->B * in->K), side = (size_t)th_tile_side(in->B);
+    size_t threads = (size_t)omp_get_max_threads(), roundings = 8 * (size_t)64;
 
-    (void)world, (void)d, (void)backward; // the gradients are the caller's, the tiles serve twice
+    if (in->kind == TH_SIGMOID_LOSS)
+        return th_pairwise_bytes(world, in);
     return total * (5 * sizeof(th_real) + 2 * sizeof(double)) +
-           threads * side * side * sizeof(th_real) + th_tiles_bytes(B) + roundings;
+           threads * side * side * sizeof(th_real) + th_tiles_bytes(in->B) + roundings +
+           (in->mask_duplicates ? th_duplicates_bytes(in->B, in->B, in->K) : 0);
 }
 
-th_code th_contrastive(th_world *world, const th_contrastive_input *in, th_arena *arena,
-                       th_contrastive_output *out, th_err *err)
+static th_code softmax_loss(th_world *world, const th_contrastive_input *in, th_arena *arena,
+                            th_contrastive_output *out, th_err *err)
 {
     th_code     rc = TH_OK;
     size_t      mark = arena->used_bytes;
@@ -295,6 +307,8 @@ th_code th_contrastive(th_world *world, const th_contrastive_input *in, th_arena
     assert(in->B > 0 && in->K > 0 && in->d > 0);
     assert(!in->backward || out->d_image || out->d_text);
     TH_TRY(th_agree(world, take(world, &pass, arena, err), err));
+    if (in->mask_duplicates)
+        th_duplicates_find(&pass.duplicates, in->key, in->B, in->key, in->B);
     th_tiles_walk(&pass.tiles, TH_OWN_ROWS, forward_tile, &pass);
     TH_TRY(combine_columns(world, &pass, err));
     sums[0] = local_loss(&pass);
@@ -308,7 +322,16 @@ th_code th_contrastive(th_world *world, const th_contrastive_input *in, th_arena
     TH_TRY(th_world_sum(world, sums, 2, err));
     out->loss = sums[0] / pairs;
     out->d_logit_scale = sums[1];
+    out->d_logit_bias = 0;
 out:
     th_arena_rewind(arena, mark);
     return rc;
+}
+
+th_code th_contrastive(th_world *world, const th_contrastive_input *in, th_arena *arena,
+                       th_contrastive_output *out, th_err *err)
+{
+    if (in->kind == TH_SIGMOID_LOSS)
+        return th_pairwise(world, in, arena, out, err);
+    return softmax_loss(world, in, arena, out, err);
 }

@@ -1,9 +1,9 @@
-/* trainer/loss/tiles.h - the B x B similarities as tiles, walked in an order that no thread
- * changes.
+/* trainer/loss/tiles.h - similarities as tiles, walked in an order that no thread changes.
  *
- * Both axes are cut alike: the samples before this rank's slice, the slice, the samples after it,
- * each in spans of th_tile_side(B) samples (the last of a part may be shorter). Where a span begins
- * depends on B and the slice, never on the threads. Tile (i, j) is row span i by column span j. */
+ * The whole batch by itself: both axes are cut alike, the samples before this rank's slice, the
+ * slice, the samples after it, each in spans of th_tile_side(B) samples (the last of a part may be
+ * shorter). Or one block of samples by another: both are cut from their starts. Where a span begins
+ * depends on sizes, never on the threads. Tile (i, j) is row span i by column span j. */
 #ifndef TH_TRAINER_LOSS_TILES_H
 #define TH_TRAINER_LOSS_TILES_H
 
@@ -19,9 +19,9 @@ typedef struct {
 } th_tile_span;
 
 typedef struct {
-    th_tile_span *spans; // [count]
-    char         *turns; // [2, count] one address a row and a column span, to wait on
-    int           count;
+    th_tile_span *rows, *columns; // [row_count], [column_count]; the same spans for a whole batch
+    char         *turns;          // one address a row and a column span, to wait on
+    int           row_count, column_count;
 } th_tiles;
 
 /* Samples on a side: a multiple of 48, at most TH_TILE_LARGEST, a twelfth of B where that is less,
@@ -34,6 +34,17 @@ size_t th_tiles_bytes(int64_t B);
 /* Cuts B samples for this rank. The arrays live in the arena. Errors: TH_EIO (arena). Local. */
 TH_MUST_CHECK th_code th_tiles_cut(const th_world *world, int64_t B, th_arena *arena, th_tiles *out,
                                    th_err *err);
+
+/* Arena bytes of th_tiles_take. Local. */
+size_t th_tiles_block_bytes(int64_t side, int64_t samples);
+
+/* Room for blocks of up to so many samples. Errors: TH_EIO (arena). Local. */
+TH_MUST_CHECK th_code th_tiles_take(int64_t side, int64_t samples, th_arena *arena, th_tiles *out,
+                                    th_err *err);
+
+/* Cuts a block of rows by a block of columns, numbered from 0, in that room. All spans are own; a
+ * row and a column span of the same number lie at the same samples of their blocks. Local. */
+void th_tiles_cut_block(th_tiles *tiles, int64_t side, int64_t rows, int64_t columns);
 
 typedef enum { TH_OWN_ROWS, TH_OWN_COLUMNS, TH_OWN_EITHER } th_tiles_wanted;
 typedef void th_tile_work(void *context, const th_tile_span *row, const th_tile_span *column);

@@ -32,7 +32,6 @@ static void loss_matches_closed_form(void **state)
         th_world                world = { .rank = 0, .size = 1 };
         th_arena                arena = { 0 };
         th_err                  err = { 0 };
-        size_t                  bytes = th_contrastive_bytes(&world, c->B, c->B, c->K, false);
         th_real                *image = calloc((size_t)(c->B * c->B), sizeof *image);
         th_real                *text = calloc((size_t)(c->B * c->K * c->B), sizeof *text);
 
@@ -51,7 +50,7 @@ static void loss_matches_closed_form(void **state)
                                      .logit_scale = (th_real)c->logit_scale };
         double                scale = (double)(th_real)exp((double)in.logit_scale);
         double                want = log1p((double)(c->B - 1) * exp(-scale));
-        th_assert_ok(th_arena_open(&arena, bytes, &err), &err);
+        th_assert_ok(th_arena_open(&arena, th_contrastive_bytes(&world, &in), &err), &err);
         th_assert_ok(th_contrastive(&world, &in, &arena, &out, &err), &err);
         th_assert_close(out.loss, want, TOLERANCE(want));
         th_arena_close(&arena);
@@ -113,6 +112,55 @@ static void a_walk_visits_what_is_wanted_once(void **state)
     }
 }
 
+// Every pair of two blocks once, as the ring of the sigmoid loss has them.
+static void a_walk_of_blocks_visits_every_pair_once(void **state)
+{
+    static const int64_t samples[] = { 0, 1, 48, 97, 200 };
+
+    (void)state;
+    for (int n = 0; n < 25; n++) {
+        int64_t       rows = samples[n % 5], columns = samples[n / 5], most = 200;
+        th_arena      arena = { 0 };
+        th_err        err = { 0 };
+        th_tiles      tiles = { 0 };
+        struct visits visits = { most, calloc((size_t)(most * most), sizeof(int)) };
+
+        assert_non_null(visits.count);
+        th_assert_ok(th_arena_open(&arena, th_tiles_block_bytes(48, most), &err), &err);
+        th_assert_ok(th_tiles_take(48, most, &arena, &tiles, &err), &err);
+        th_tiles_cut_block(&tiles, 48, rows, columns);
+        th_tiles_walk(&tiles, TH_OWN_ROWS, visit, &visits);
+        for (int64_t i = 0; i < most; i++)
+            for (int64_t j = 0; j < most; j++)
+                assert_int_equal(visits.count[i * most + j], i < rows && j < columns);
+        th_arena_close(&arena);
+        free(visits.count);
+    }
+}
+
+// b = 512 samples a rank: what the sigmoid loss takes does not depend on how many ranks there are.
+static void sigmoid_takes_the_same_on_any_number_of_ranks(void **state)
+{
+    (void)state;
+    for (int masked = 0; masked < 2; masked++) {
+        size_t two = 0;
+        for (int size = 2; size <= 4096; size *= 2) {
+            th_world             world = { .size = size };
+            th_contrastive_input in = { .kind = TH_SIGMOID_LOSS,
+                                        .B = 512 * size,
+                                        .d = 64,
+                                        .K = 2,
+                                        .backward = true,
+                                        .mask_duplicates = masked };
+            size_t               bytes = th_contrastive_bytes(&world, &in);
+            two = size == 2 ? bytes : two;
+            assert_int_equal(bytes, two);
+        }
+        // Two blocks of texts, and as much again for everything else.
+        assert_true(two < 4 * (size_t)512 * 64 * 2 * sizeof(th_real));
+    }
+}
+
 static void a_side_is_whole_units(void **state)
 {
     (void)state;
@@ -128,6 +176,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(loss_matches_closed_form),
         cmocka_unit_test(a_walk_visits_what_is_wanted_once),
+        cmocka_unit_test(a_walk_of_blocks_visits_every_pair_once),
+        cmocka_unit_test(sigmoid_takes_the_same_on_any_number_of_ranks),
         cmocka_unit_test(a_side_is_whole_units),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,6 +54,10 @@ static void presets_give_sizes_where_none_is_set(void **state)
     assert_int_equal(model.text.layers, 2);
     assert_int_equal(model.image.layers, 6);
     assert_int_equal(model.activation, TH_QUICK_GELU);
+    assert_false(model.logit_bias);
+    options.loss = "sigmoid";
+    th_assert_ok(th_train_model(&options, 500, &model, &err), &err);
+    assert_true(model.logit_bias);
     th_arena_close(&pool);
 }
 
