@@ -1,19 +1,20 @@
 #!/bin/bash
 # tests/fault/stages_kill.sh BUILD - a run in stages (text first, then image from the top until a plateau, a
 # gradual thaw of both towers, a freeze that keeps moments and one that drops them, everything; batches
-# change) on two ranks. It is killed by SIGKILL at 20 random moments, some of them at the border of a stage or
-# as a group thaws, and restarted by the same command. metrics.jsonl and the last checkpoint are then those of
-# the run that was left alone, bit for bit.
+# change, and two stages mask duplicates) on two ranks, with the sigmoid loss. It is killed by SIGKILL at 20
+# random moments, some of them at the border of a stage or as a group thaws, and restarted by the same command.
+# metrics.jsonl and the last checkpoint are then those of the run that was left alone, bit for bit.
 . "$(dirname "$0")/common.bash" "$1"
 
 cat >>run.yaml <<'END'
+loss: sigmoid
 stages:
   - {name: text, train: [text, heads], for: 40 steps, batch: 24}
   - name: top
     train: [text, heads, image.top(1)]
-    until: {plateau: train/loss, patience: 9, min: 20 steps, max: 80 steps}
+    until: {plateau: train/loss, patience: 5, min: 20 steps, max: 80 steps}
     lr: {image: 1e-4, text: 0.5x}
-  - {name: cold, freeze: [image, text], for: 15 steps, batch: 11, lr.over: run}
+  - {name: cold, freeze: [image, text], for: 15 steps, batch: 11, lr.over: run, loss.mask_duplicates: true}
   - name: melt
     unfreeze:
       image: {from: top, one_group_every: 15 steps}
@@ -21,7 +22,7 @@ stages:
       warmup: 4 steps
     layer_decay: {image: 0.75}
   - {name: again, freeze: [image.embed, "image.blocks[0]"], for: 40 steps, batch: 50, weight_decay: 0}
-  - {name: lost, freeze: text.embed, moments: drop, for: 40 steps, batch: 24, augment: crop}
+  - {name: lost, freeze: text.embed, moments: drop, for: 40 steps, batch: 24, augment: crop, loss.mask_duplicates: true}
   - {name: all, train: all, for: 200 steps, batch: 37}
 END
 arguments="train run.yaml checkpoint.every=3steps eval.every=20steps"
