@@ -78,24 +78,24 @@ out:
 static th_code take_source(th_train_options *options, const char *path, th_weights_part part,
                            th_err *err)
 {
-    th_weights     *weights = NULL;
-    th_model_config model;
-    th_pixels       pixels;
-    th_code         rc = TH_OK;
+    th_weights            *weights = NULL;
+    th_weights_about       about;
+    const th_model_config *model = &about.model;
+    th_code                rc = TH_OK;
 
     if (!path)
         return TH_OK;
     TH_TRY(th_weights_open(path, &weights, err));
-    TH_TRY(th_weights_model(weights, &model, &pixels, err));
+    TH_TRY(th_weights_describe(weights, &about, err));
     if (part != TH_TEXT_ONLY)
-        TH_TRY(take_image(options, &model.image, path, err));
+        TH_TRY(take_image(options, &model->image, path, err));
     if (part != TH_IMAGE_ONLY)
-        TH_TRY(take_text(options, &model.text, path, err));
+        TH_TRY(take_text(options, &model->text, path, err));
     if (part == TH_BOTH_TOWERS)
-        TH_TRY(take_size("model.embed", &options->embed, model.embed, path, err));
-    else if (model.embed > 0) // a projection of its own is trained where the run file has another
-        take_free_size(&options->embed, model.embed);
-    TH_TRY(take_activation(options, model.activation, path, err));
+        TH_TRY(take_size("model.embed", &options->embed, model->embed, path, err));
+    else if (model->embed > 0) // a projection of its own is trained where the run file has another
+        take_free_size(&options->embed, model->embed);
+    TH_TRY(take_activation(options, model->activation, path, err));
 out:
     th_weights_close(weights);
     return rc;

@@ -53,20 +53,19 @@ out:
 static th_code open_weights(const char *path, const char *data, th_trained_model *model,
                             th_err *err)
 {
-    th_option_set   set = { th_train_table, th_train_table_count, &model->options };
-    th_weights     *weights = NULL;
-    th_model_config config;
-    th_pixels       pixels;
-    th_code         rc = TH_OK;
+    th_option_set    set = { th_train_table, th_train_table_count, &model->options };
+    th_weights      *weights = NULL;
+    th_weights_about about;
+    th_code          rc = TH_OK;
 
     TH_TRY(th_options_default(&set, 1, &model->pool, err));
     TH_TRY(th_weights_open(path, &weights, err));
-    TH_TRY(th_weights_model(weights, &config, &pixels, err));
+    TH_TRY(th_weights_describe(weights, &about, err));
     TH_CHECK(data, TH_EUSAGE, "name one with --data", "weights have no pack of their own");
     TH_TRY(th_pack_open(data, &model->pack, err));
-    TH_TRY(check_pack(th_pack_describe(model->pack), data, config.image.size,
-                      config.text.vocabulary, err));
-    TH_TRY(th_parameters_open(&config, &model->parameters, err));
+    TH_TRY(check_pack(th_pack_describe(model->pack), data, about.model.image.size,
+                      about.model.text.vocabulary, err));
+    TH_TRY(th_parameters_open(&about.model, &model->parameters, err));
     TH_TRY(th_weights_load(weights, &model->parameters, TH_WHOLE_MODEL, err));
     model->step = th_weights_step(weights);
 out:

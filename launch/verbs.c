@@ -4,6 +4,7 @@
 #include "launch/verbs/ckpt.h"
 #include "launch/verbs/doctor.h"
 #include "launch/verbs/eval.h"
+#include "launch/verbs/export.h"
 #include "launch/verbs/import.h"
 #include "launch/verbs/inspect.h"
 #include "launch/verbs/pack.h"
@@ -39,6 +40,11 @@ const th_verb th_verbs[] = {
       "What takes a RUN to look at a model takes the file as well; a run starts from it by init: "
       "{from:\nweights.h5}.\n",
       th_verb_import, th_import_verb_options },
+    { "export", "RUN|weights.h5 [--format open_clip|hf|safetensors] --out FOLDER",
+      "Write a model as open_clip or Hugging Face load it",
+      "Of a run, the newest good checkpoint. Load it by open_clip.create_model_and_transforms(\n"
+      "'local-dir:FOLDER') or transformers.CLIPModel.from_pretrained('FOLDER').\n",
+      th_verb_export, th_export_verb_options },
     { "ckpt ls", "RUN", "List the checkpoints of a run", NULL, th_verb_ckpt_ls, NULL },
     { "ckpt show", "RUN|FILE.h5 [--names]", "Tell what a checkpoint holds",
       "Of a run, the newest good one.\n", th_verb_ckpt_show, th_ckpt_show_verb_options },

@@ -68,8 +68,7 @@ th_code th_weights_config_text(const th_model_config *model, const th_pixels *pi
 }
 
 // Of thaw's own weights: the options, and the vocabulary, which no option tells, from the table.
-static th_code own_model(const th_weights *weights, th_model_config *out, th_pixels *out_pixels,
-                         th_err *err)
+static th_code describe_own(const th_weights *weights, th_weights_about *out, th_err *err)
 {
     th_train_options options;
     pixel_texts      texts;
@@ -85,33 +84,43 @@ static th_code own_model(const th_weights *weights, th_model_config *out, th_pix
     TH_TRY(th_config_apply(config, "stages", sets, 2, &pool, err));
     TH_CHECK(th_weights_shape(weights, "token_embedding.weight", &tokens), TH_EDATA,
              "use weights of a whole model", "the weights have no token_embedding.weight");
-    TH_TRY(th_train_model(&options, tokens.shape[0], out, err));
-    out_pixels->known = parse_three(texts.mean, out_pixels->mean) &&
-                        parse_three(texts.deviation, out_pixels->deviation);
+    TH_TRY(th_train_model(&options, tokens.shape[0], &out->model, err));
+    out->pixels.known = parse_three(texts.mean, out->pixels.mean) &&
+                        parse_three(texts.deviation, out->pixels.deviation);
+    (void)snprintf(out->train, sizeof out->train, "%s", options.train ? options.train : "");
 out:
     th_config_close(config);
     th_arena_close(&pool);
     return rc == TH_OK ? TH_OK : th_during(err, "reading the configuration of weights");
 }
 
-th_code th_weights_model(const th_weights *weights, th_model_config *out, th_pixels *out_pixels,
-                         th_err *err)
+static void describe_foreign(const th_foreign_model *foreign, th_weights_about *out)
 {
-    const th_foreign_model *foreign = th_weights_foreign(weights);
-
-    *out_pixels = (th_pixels){ 0 };
-    if (!foreign)
-        return own_model(weights, out, out_pixels, err);
     const th_foreign_image *image = &foreign->image;
     const th_foreign_text  *text = &foreign->text;
-    *out = (th_model_config){
+
+    out->model = (th_model_config){
         .image = { image->size, image->patch, image->width, image->layers, image->heads },
         .text = { text->context, text->vocabulary, text->width, text->layers, text->heads },
         .embed = foreign->embed,
         .activation = foreign->quick_gelu ? TH_QUICK_GELU : TH_GELU,
     };
-    out_pixels->known = foreign->has_pixels;
-    memcpy(out_pixels->mean, foreign->mean, sizeof out_pixels->mean);
-    memcpy(out_pixels->deviation, foreign->deviation, sizeof out_pixels->deviation);
-    return TH_OK;
+    out->pixels.known = foreign->has_pixels;
+    memcpy(out->pixels.mean, foreign->mean, sizeof foreign->mean);
+    memcpy(out->pixels.deviation, foreign->deviation, sizeof foreign->deviation);
+}
+
+th_code th_weights_describe(const th_weights *weights, th_weights_about *out, th_err *err)
+{
+    const th_foreign_model *foreign = th_weights_foreign(weights);
+    th_weights_about        about = { 0 };
+    th_code                 rc = TH_OK;
+
+    if (foreign)
+        describe_foreign(foreign, &about);
+    else
+        TH_TRY(describe_own(weights, &about, err));
+    *out = about;
+out:
+    return rc;
 }

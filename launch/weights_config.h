@@ -17,9 +17,14 @@ typedef struct {
 TH_MUST_CHECK th_code th_weights_config_text(const th_model_config *model, const th_pixels *pixels,
                                              char **out, th_err *err);
 
-/* The model that weights are of; the width of a tower that they do not have is 0. Errors: TH_EDATA:
- * a configuration that cannot be read; TH_EUSAGE, TH_EIO. */
-TH_MUST_CHECK th_code th_weights_model(const th_weights *weights, th_model_config *out,
-                                       th_pixels *out_pixels, th_err *err);
+typedef struct {
+    th_model_config model; // the width of a tower that the weights do not have is 0
+    th_pixels       pixels;
+    char            train[1024]; // the pack of the run that they are of, "" for others
+} th_weights_about;
+
+/* What weights are of. Errors: TH_EDATA: a configuration that cannot be read; TH_EUSAGE, TH_EIO. */
+TH_MUST_CHECK th_code th_weights_describe(const th_weights *weights, th_weights_about *out,
+                                          th_err *err);
 
 #endif

@@ -107,24 +107,23 @@ static void tell(const import_options *options, const th_parameters *parameters,
 
 static th_code import(const import_options *options, th_err *err)
 {
-    th_weights     *weights = NULL;
-    th_parameters   parameters = { 0 };
-    th_model_config model;
-    th_pixels       pixels;
-    th_code         rc = TH_OK;
+    th_weights      *weights = NULL;
+    th_parameters    parameters = { 0 };
+    th_weights_about about;
+    th_code          rc = TH_OK;
 
     TH_TRY(th_weights_open(options->from, &weights, err));
-    TH_TRY(th_weights_model(weights, &model, &pixels, err));
-    TH_CHECK(model.image.width > 0 && model.text.width > 0, TH_EUSAGE,
+    TH_TRY(th_weights_describe(weights, &about, err));
+    TH_CHECK(about.model.image.width > 0 && about.model.text.width > 0, TH_EUSAGE,
              "a run takes a tower alone: init: {text: FOLDER} or init: {image: FOLDER}",
              "\"%s\" has only the %s tower", options->from,
-             model.image.width > 0 ? "image" : "text");
+             about.model.image.width > 0 ? "image" : "text");
     if (options->image_size > 0)
-        model.image.size = options->image_size;
-    TH_TRY(th_parameters_open(&model, &parameters, err));
+        about.model.image.size = options->image_size;
+    TH_TRY(th_parameters_open(&about.model, &parameters, err));
     TH_TRY(th_weights_load(weights, &parameters, TH_WHOLE_MODEL, err));
-    TH_TRY(write_weights(options->out, &parameters, &pixels, err));
-    tell(options, &parameters, &pixels);
+    TH_TRY(write_weights(options->out, &parameters, &about.pixels, err));
+    tell(options, &parameters, &about.pixels);
 out:
     th_parameters_close(&parameters);
     th_weights_close(weights);
