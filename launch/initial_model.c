@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+#define BERT_CONTEXT                                                                               \
+    128 // tokens: what sentence encoders are used with; they have positions for 512
+
 static const char fix_sizes[] = "leave it out of the run file: the weights' sizes hold then";
 
 // A size of the run file beside the weights', which holds where the run file says none.
@@ -43,8 +46,8 @@ out:
     return rc;
 }
 
-static th_code take_image(th_train_options *options, const th_image_config *image, const char *path,
-                          th_err *err)
+static th_code take_image(th_train_options *options, const th_image_config *image, bool guessed,
+                          const char *path, th_err *err)
 {
     th_code rc = TH_OK;
 
@@ -54,22 +57,48 @@ static th_code take_image(th_train_options *options, const th_image_config *imag
     TH_TRY(take_size("model.image.patch", &options->image_patch, image->patch, path, err));
     TH_TRY(take_size("model.image.width", &options->image_width, image->width, path, err));
     TH_TRY(take_size("model.image.layers", &options->image_layers, image->layers, path, err));
-    TH_TRY(take_size("model.image.heads", &options->image_heads, image->heads, path, err));
+    if (guessed)
+        take_free_size(&options->image_heads, image->heads);
+    TH_TRY(take_size("model.image.heads", &options->image_heads,
+                     guessed ? options->image_heads : image->heads, path, err));
 out:
     return rc;
 }
 
-static th_code take_text(th_train_options *options, const th_text_config *text, const char *path,
+// The kind of text tower; how BERT pools is taken over where the run file leaves it open.
+static th_code take_kind(th_train_options *options, const th_text_config *text, const char *path,
                          th_err *err)
 {
+    const char *kind = text->kind == TH_TEXT_BERT ? "bert" : "clip";
+    th_code     rc = TH_OK;
+
+    TH_CHECK(!options->text_kind || strcmp(options->text_kind, kind) == 0, TH_EUSAGE, fix_sizes,
+             "option model.text.kind is %s, and the weights in \"%.120s\" are of a %s text tower",
+             options->text_kind, path, kind);
+    options->text_kind = kind;
+    if (text->kind == TH_TEXT_BERT && strcmp(options->text_pool, "auto") == 0)
+        options->text_pool = text->pool == TH_POOL_MEAN ? "mean" : "cls";
+out:
+    return rc;
+}
+
+static th_code take_text(th_train_options *options, const th_text_config *text, bool guessed,
+                         const char *path, th_err *err)
+{
+    bool    bert = text->kind == TH_TEXT_BERT;
     th_code rc = TH_OK;
 
     TH_CHECK(text->width > 0, TH_EUSAGE, "name weights with a text tower",
              "the weights in \"%s\" have no text tower", path);
-    take_free_size(&options->text_context, text->context);
+    TH_TRY(take_kind(options, text, path, err));
+    take_free_size(&options->text_context,
+                   bert && text->context > BERT_CONTEXT ? BERT_CONTEXT : text->context);
     TH_TRY(take_size("model.text.width", &options->text_width, text->width, path, err));
     TH_TRY(take_size("model.text.layers", &options->text_layers, text->layers, path, err));
-    TH_TRY(take_size("model.text.heads", &options->text_heads, text->heads, path, err));
+    if (guessed)
+        take_free_size(&options->text_heads, text->heads);
+    TH_TRY(take_size("model.text.heads", &options->text_heads,
+                     guessed ? options->text_heads : text->heads, path, err));
 out:
     return rc;
 }
@@ -88,14 +117,19 @@ static th_code take_source(th_train_options *options, const char *path, th_weigh
     TH_TRY(th_weights_open(path, &weights, err));
     TH_TRY(th_weights_describe(weights, &about, err));
     if (part != TH_TEXT_ONLY)
-        TH_TRY(take_image(options, &model->image, path, err));
+        TH_TRY(take_image(options, &model->image, about.guessed, path, err));
     if (part != TH_IMAGE_ONLY)
-        TH_TRY(take_text(options, &model->text, path, err));
+        TH_TRY(take_text(options, &model->text, about.guessed, path, err));
     if (part == TH_BOTH_TOWERS)
         TH_TRY(take_size("model.embed", &options->embed, model->embed, path, err));
     else if (model->embed > 0) // a projection of its own is trained where the run file has another
         take_free_size(&options->embed, model->embed);
-    TH_TRY(take_activation(options, model->activation, path, err));
+    else if (part == TH_TEXT_ONLY) // without one, the feature begins as the tower's own
+        take_free_size(&options->embed, model->text.width);
+    // BERT's is GELU, whatever is set; and a guess does not stand against the run file.
+    bool free_choice = about.guessed && options->activation;
+    if (!free_choice && (part != TH_TEXT_ONLY || model->text.kind != TH_TEXT_BERT))
+        TH_TRY(take_activation(options, model->activation, path, err));
 out:
     th_weights_close(weights);
     return rc;
@@ -105,6 +139,7 @@ out:
 static th_code check_preset(const th_train_options *options, th_err *err)
 {
     th_train_options bare = { .preset = options->preset,
+                              .text_pool = "auto",
                               .image_size = options->image_size,
                               .text_context = options->text_context };
     th_train_options taken = *options;
@@ -165,6 +200,10 @@ static th_code take_before(th_train_options *options, const char *run_folder, th
     fill(&options->text_layers, before->text_layers);
     fill(&options->text_heads, before->text_heads);
     fill(&options->embed, before->embed);
+    if (!options->text_kind)
+        options->text_kind = before->text_kind;
+    if (strcmp(options->text_pool, "auto") == 0)
+        options->text_pool = before->text_pool;
     if (!options->preset)
         options->preset = before->preset;
     if (!options->activation)

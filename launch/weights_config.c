@@ -101,10 +101,20 @@ static void describe_foreign(const th_foreign_model *foreign, th_weights_about *
 
     out->model = (th_model_config){
         .image = { image->size, image->patch, image->width, image->layers, image->heads },
-        .text = { text->context, text->vocabulary, text->width, text->layers, text->heads },
+        .text = { .context = text->context,
+                  .vocabulary = text->vocabulary,
+                  .width = text->width,
+                  .layers = text->layers,
+                  .heads = text->heads,
+                  .kind = text->bert ? TH_TEXT_BERT : TH_TEXT_CLIP,
+                  .pool = !text->bert  ? TH_POOL_END
+                          : text->mean ? TH_POOL_MEAN
+                                       : TH_POOL_FIRST,
+                  .types = text->types },
         .embed = foreign->embed,
         .activation = foreign->quick_gelu ? TH_QUICK_GELU : TH_GELU,
     };
+    out->guessed = !foreign->configured;
     out->pixels.known = foreign->has_pixels;
     memcpy(out->pixels.mean, foreign->mean, sizeof foreign->mean);
     memcpy(out->pixels.deviation, foreign->deviation, sizeof foreign->deviation);

@@ -18,7 +18,8 @@ TH_MUST_CHECK th_code th_weights_config_text(const th_model_config *model, const
                                              char **out, th_err *err);
 
 typedef struct {
-    th_model_config model; // the width of a tower that the weights do not have is 0
+    th_model_config model;   // the width of a tower that the weights do not have is 0
+    bool            guessed; // heads and activation: there was no config
     th_pixels       pixels;
     char            train[1024]; // the pack of the run that they are of, "" for others
 } th_weights_about;

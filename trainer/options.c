@@ -98,7 +98,9 @@ const th_option th_train_table[] = {
         .since = "0.1", .help = "blocks of the text tower; 0: the preset's"),
     OPT("model.text.pool", text_pool, .fallback = "auto", .choices = "auto cls mean",
         .when = TH_PER_RUN, .since = "0.2",
-        .help = "a caption's feature in bert: of its first token (cls, auto) or the mean of all"),
+        .help =
+            "a caption's feature in bert: of its first token (cls) or the mean of all; auto: that "
+            "of init.*, else cls"),
     OPT("model.text.width", text_width, .fallback = "0", .max = 16384, .when = TH_PER_RUN,
         .since = "0.1", .help = "width of the text tower; 0: the preset's"),
     OPT("optimizer.betas", betas, .fallback = "[0.9, 0.98]", .max = 0.999999, .when = TH_PER_STAGE,

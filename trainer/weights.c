@@ -219,6 +219,14 @@ static bool is_other_projection(const th_parameter *row, const th_tensor *is, th
            is->shape[1] != row->shape[1];
 }
 
+static void tell_guesses(const th_weights *weights, const th_foreign_model *model)
+{
+    if (!model->configured)
+        th_warn("\"%s\" has no config: heads are taken to be 64 wide, and the activation to be %s, "
+                "where no option says otherwise",
+                weights->path, model->quick_gelu ? "quick_gelu" : "gelu");
+}
+
 static void tell_unread(const th_weights *weights)
 {
     const char *names[NAMES_SHOWN + 1];
@@ -261,7 +269,11 @@ th_code th_weights_load(th_weights *weights, th_parameters *parameters, th_weigh
     th_info("%d parameters are read from \"%s\"", read, weights->path);
     if (missing.count > 0)
         th_warn("%d parameters are not in \"%s\": %s", missing.count, weights->path, missing.text);
-    if (weights->foreign && (part == TH_WHOLE_MODEL || part == TH_BOTH_TOWERS))
+    const th_foreign_model *model = th_weights_foreign(weights);
+    bool                    all = part == TH_WHOLE_MODEL || part == TH_BOTH_TOWERS;
+    if (model)
+        tell_guesses(weights, model);
+    if (model && (all || model->image.present != model->text.present))
         tell_unread(weights);
 out:
     return rc == TH_OK ? TH_OK : th_during(err, "reading weights from \"%s\"", weights->path);

@@ -15,7 +15,7 @@
 
 #define HEAD_WIDTH 64 // of every CLIP: what heads are taken for when no config tells
 
-static const char fix_model[] = "thaw has CLIP's two towers only; take another model";
+static const char fix_model[] = "thaw has CLIP's towers, and BERT's for text; take another model";
 static const char fix_whole[] = "get the files again from where they are whole";
 
 typedef struct {
@@ -124,14 +124,17 @@ static entry *find_entry(const th_foreign *foreign, const char *plain)
     return bsearch(&wanted, foreign->entries, (size_t)foreign->count, sizeof wanted, by_plain);
 }
 
-static bool is_hugging_face(const th_safetensors_index *list)
+static th_format find_format(const th_safetensors_index *list)
 {
     for (int i = 0; i < list->count; i++) {
         const char *name = th_names_plain(TH_HUGGING_FACE, list->tensors[i].name);
         if (strncmp(name, "vision_model.", 13) == 0 || strncmp(name, "text_model.", 11) == 0)
-            return true;
+            return TH_HUGGING_FACE;
+        name = th_names_plain(TH_BERT, list->tensors[i].name);
+        if (strcmp(name, "embeddings.word_embeddings.weight") == 0)
+            return TH_BERT;
     }
-    return false;
+    return TH_OPEN_CLIP;
 }
 
 static th_code list_entries(th_foreign *foreign, th_err *err)
@@ -139,7 +142,7 @@ static th_code list_entries(th_foreign *foreign, th_err *err)
     const th_safetensors_index *list = th_safetensors_list(foreign->file);
     th_code                     rc = TH_OK;
 
-    foreign->model.format = is_hugging_face(list) ? TH_HUGGING_FACE : TH_OPEN_CLIP;
+    foreign->model.format = find_format(list);
     TH_TRY(th_alloc((size_t)list->count, sizeof *foreign->entries, "names of weights",
                     (void **)&foreign->entries, err));
     foreign->count = list->count;
@@ -247,6 +250,11 @@ static int64_t integer_root(int64_t n)
     return root;
 }
 
+static int64_t guess_heads(int64_t width)
+{
+    return width < HEAD_WIDTH ? 1 : width / HEAD_WIDTH;
+}
+
 static th_code infer_image(const th_foreign *foreign, th_foreign_image *out, th_err *err)
 {
     th_tensor conv, positions, norm;
@@ -274,7 +282,7 @@ static th_code infer_image(const th_foreign *foreign, th_foreign_image *out, th_
                                .patch = conv.shape[2],
                                .width = conv.shape[0],
                                .layers = count_blocks(foreign, "visual."),
-                               .heads = conv.shape[0] / HEAD_WIDTH };
+                               .heads = guess_heads(conv.shape[0]) };
     TH_TRY(check_mlp(foreign, "visual.", out->width, err));
 out:
     return rc;
@@ -282,7 +290,8 @@ out:
 
 static th_code infer_text(const th_foreign *foreign, th_foreign_text *out, th_err *err)
 {
-    th_tensor tokens, positions;
+    th_tensor tokens, positions, types = { 0 }, norm;
+    bool      bert = th_foreign_shape(foreign, "ln_embed.weight", &norm);
     th_code   rc = TH_OK;
 
     if (!th_foreign_shape(foreign, "token_embedding.weight", &tokens))
@@ -291,12 +300,16 @@ static th_code infer_text(const th_foreign *foreign, th_foreign_text *out, th_er
                  th_foreign_shape(foreign, "positional_embedding", &positions) &&
                  positions.dimensions == 2,
              TH_EUSAGE, fix_model, "the text tower has no learned positions");
+    TH_CHECK(!bert || th_foreign_shape(foreign, "token_type_embedding.weight", &types), TH_EUSAGE,
+             "take another model", "the text tower is like BERT's, but has no token types");
     *out = (th_foreign_text){ .present = true,
+                              .bert = bert,
+                              .types = types.shape[0],
                               .context = positions.shape[0],
                               .vocabulary = tokens.shape[0],
                               .width = tokens.shape[1],
                               .layers = count_blocks(foreign, ""),
-                              .heads = tokens.shape[1] / HEAD_WIDTH };
+                              .heads = guess_heads(tokens.shape[1]) };
     TH_TRY(check_mlp(foreign, "", out->width, err));
 out:
     return rc;
@@ -311,7 +324,7 @@ static th_code infer(th_foreign *foreign, th_err *err)
     TH_TRY(infer_image(foreign, &model->image, err));
     TH_TRY(infer_text(foreign, &model->text, err));
     TH_CHECK(model->image.present || model->text.present, TH_EUSAGE,
-             "name weights of open_clip or of Hugging Face's CLIPModel",
+             "name weights of open_clip, or of Hugging Face's CLIPModel or BertModel",
              "\"%s\" has neither CLIP's image tower nor its text tower", foreign->path);
     if (th_foreign_shape(foreign, "visual.proj", &projection) ||
         th_foreign_shape(foreign, "text_projection", &projection))
@@ -356,7 +369,10 @@ static th_code compare_text(th_foreign_text *is, const th_foreign_text *says, th
     TH_TRY(agree("text layers", says->layers, is->layers, err));
     TH_TRY(agree("context length", says->context, is->context, err));
     TH_TRY(agree("vocabulary", says->vocabulary, is->vocabulary, err));
+    if (is->bert)
+        TH_TRY(agree("token types", says->types, is->types, err));
     is->heads = says->heads;
+    is->mean = says->mean;
 out:
     return rc;
 }
@@ -367,6 +383,8 @@ static th_code follow_config(th_foreign *foreign, th_err *err)
     th_code           rc = TH_OK;
 
     TH_TRY(th_foreign_config_read(foreign->folder, is->format, &says, &is->configured, err));
+    TH_CHECK(is->configured || is->format != TH_BERT, TH_EUSAGE, "put its config.json beside it",
+             "\"%s\" is a BertModel without a config: nothing tells its heads", foreign->path);
     if (!is->configured)
         goto out;
     if (is->image.present && says.image.present)

@@ -1,9 +1,11 @@
 /* checkpoint/interchange/foreign.h - weights that other programs wrote, as rows of thaw's table.
  *
- * A folder with a config and a .safetensors file beside it, or such a file alone. open_clip's names
- * and Hugging Face's CLIPModel are told apart by the names themselves. Sizes are those of the
+ * A folder with a config and a .safetensors file beside it, or such a file alone. The names of
+ * open_clip, of Hugging Face's CLIPModel and of its BertModel (a text tower) are told apart by
+ * themselves. Sizes are those of the
  * tensors; the config is held against them, and adds what shapes do not show: heads, activation,
- * the mean and deviation of pixels. Without a config heads are as wide as CLIP's, 64.
+ * the mean and deviation of pixels. Without a config heads are as wide as CLIP's, 64; BertModel is
+ * not read without one.
  *
  * What thaw's towers cannot compute (another width of MLP, attentional pooling, layer scale, ..)
  * is refused with the name of the field or tensor. One thread at a time. */
@@ -23,6 +25,9 @@ typedef struct {
     bool    present;
     int64_t context, vocabulary;
     int64_t width, layers, heads;
+    bool    bert;  // the tower is BERT's encoder, and not CLIP's
+    int64_t types; // of tokens, in BERT
+    bool    mean;  // BERT's feature is the mean of all tokens, and not that of the first
 } th_foreign_text;
 
 typedef struct {

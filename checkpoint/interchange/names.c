@@ -35,14 +35,15 @@ static void put_number(const char *pattern, const char *number, char out[TH_SAFE
 
 bool th_names_of(th_format format, const char *row, th_name_parts *out)
 {
-    char number[12];
+    const th_name_rule *rules = format == TH_BERT ? th_names_bert : th_names_hugging_face;
+    char                number[12];
 
     if (format == TH_OPEN_CLIP) { // thaw's names are open_clip's
         *out = (th_name_parts){ .count = 1 };
         (void)snprintf(out->names[0], sizeof out->names[0], "%s", row);
         return true;
     }
-    for (const th_name_rule *rule = th_names_hugging_face; rule->row; rule++) {
+    for (const th_name_rule *rule = rules; rule->row; rule++) {
         if (!match(rule->row, row, number))
             continue;
         *out = (th_name_parts){ .transposed = rule->transposed };
@@ -64,6 +65,8 @@ static const char *without(const char *name, const char *prefix)
 const char *th_names_plain(th_format format, const char *name)
 {
     name = without(without(name, "_orig_mod."), "module.");
+    if (format == TH_BERT) // a model with a head on it; sentence-transformers
+        return without(without(name, "0.auto_model."), "bert.");
     return format == TH_OPEN_CLIP ? without(name, "text.") : name;
 }
 
@@ -72,6 +75,8 @@ bool th_names_idle(th_format format, const char *plain)
     static const char *const idle[TH_FORMATS][5] = {
         [TH_OPEN_CLIP] = { "attn_mask", "input_resolution", "context_length", "vocab_size" },
         [TH_HUGGING_FACE] = { "*.position_ids" },
+        // The pooler and the heads stand behind what a text tower gives.
+        [TH_BERT] = { "embeddings.position_ids", "pooler.dense.*", "cls.*" },
     };
 
     for (int i = 0; idle[format][i]; i++)

@@ -11,7 +11,7 @@
 
 #define TH_NAME_PARTS 3
 
-typedef enum { TH_OPEN_CLIP, TH_HUGGING_FACE, TH_FORMATS } th_format;
+typedef enum { TH_OPEN_CLIP, TH_HUGGING_FACE, TH_BERT, TH_FORMATS } th_format;
 
 /* '#' is the number of a block, the same in all names of a rule. */
 typedef struct {
@@ -30,7 +30,8 @@ typedef struct {
 bool th_names_of(th_format format, const char *row, th_name_parts *out);
 
 /* The name that the tables know, for one as it stands in a file: without the prefixes that wrappers
- * put before it ("module.", "_orig_mod.", open_clip's "text." before a text tower). Points into
+ * put before it ("module.", "_orig_mod.", open_clip's "text." before a text tower,
+ * "bert."). Points into
  * `name`. */
 const char *th_names_plain(th_format format, const char *name);
 
@@ -44,5 +45,6 @@ const char *th_names_foreign_part(const char *plain);
 /* The tables; the last row is zero. A row that open_clip's table does not name is called as it is
  * there. */
 extern const th_name_rule th_names_hugging_face[];
+extern const th_name_rule th_names_bert[];
 
 #endif

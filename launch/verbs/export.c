@@ -126,8 +126,12 @@ static th_foreign_model describe(const outgoing *model, th_format format)
               .format = format,
               .image = { true, is->image.size, is->image.patch, is->image.width, is->image.layers,
                          is->image.heads },
-              .text = { true, is->text.context, is->text.vocabulary, is->text.width, is->text.layers,
-                        is->text.heads },
+              .text = { .present = true,
+                        .context = is->text.context,
+                        .vocabulary = is->text.vocabulary,
+                        .width = is->text.width,
+                        .layers = is->text.layers,
+                        .heads = is->text.heads },
               .embed = is->embed,
               .quick_gelu = is->activation == TH_QUICK_GELU,
               .has_pixels = true,
@@ -163,6 +167,9 @@ static th_code write_folder(const outgoing *model, const char *folder, th_format
     const char *file = format == TH_OPEN_CLIP ? "open_clip_model.safetensors" : "model.safetensors";
     th_code     rc = TH_OK;
 
+    TH_CHECK(model->about.model.text.kind == TH_TEXT_CLIP, TH_EUSAGE,
+             "write the weights alone: --format safetensors --out FILE.safetensors",
+             "neither open_clip nor CLIPModel has BERT's text tower with thaw's projection");
     TH_TRY(th_folder_make(folder, err));
     TH_CHECK(th_path_join(path, sizeof path, folder, file), TH_EUSAGE, "use a shorter path",
              "the path of \"%s\" is too long", folder);

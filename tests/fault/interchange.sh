@@ -104,4 +104,18 @@ expect 0 "$thaw" train from.yaml run_dir=runs/image model.text.width=32 model.te
 has '[0-9]+ parameters are read from "hf"'
 expect 2 "$thaw" train from.yaml run_dir=runs/y model.image.layers=3
 has 'option model.image.layers is 3'
+
+# --- BERT's text tower keeps thaw's own names ---
+expect 0 "$thaw" train run.yaml for=2steps run_dir=runs/bert model.text.kind=bert model.text.pool=mean
+expect 2 "$thaw" export runs/bert --out bert
+has 'BERT'
+expect 0 "$thaw" export runs/bert --format safetensors --out bert.safetensors
+sed -i 's/init:.*/init: {text: bert.safetensors}/' from.yaml
+image="model.image.size=16 model.image.patch=8 model.image.width=32 model.image.layers=2 model.image.heads=2"
+expect 0 "$thaw" train from.yaml run_dir=runs/text $image model.text.heads=2
+has '[0-9]+ parameters are read from "bert.safetensors"'
+has 'has no config: heads are taken to be 64 wide'
+grep -q '    kind: bert' runs/text/config.resolved.yaml || fail "not BERT"
+expect 2 "$thaw" train from.yaml run_dir=runs/w model.text.kind=clip
+has 'option model.text.kind is clip, and the weights in "bert.safetensors" are of a bert text tower'
 echo "weights went round: no bit has changed"

@@ -214,6 +214,124 @@ static void hugging_face_names_are_its_own(void **state)
     assert_false(th_names_of(TH_HUGGING_FACE, "transformer.resblocks..ln_1.bias", &parts));
 }
 
+// A sentence encoder of two blocks, as BertModel saves it; rows are in c.
+static void make_bert(clip *c)
+{
+    *c = (clip){ 0 };
+    add(c, "", "token_embedding.weight", 2, 50, 64, 0);
+    add(c, "", "positional_embedding", 2, 40, 64, 0);
+    add(c, "", "token_type_embedding.weight", 2, 2, 64, 0);
+    add(c, "", "ln_embed.weight", 1, 64, 0, 0);
+    add(c, "", "ln_embed.bias", 1, 64, 0, 0);
+    for (int i = 0; i < 2; i++)
+        add_block(c, "", i, 64);
+}
+
+#define BERT(more)                                                                                 \
+    "{\"model_type\":\"bert\",\"hidden_size\":64,\"intermediate_size\":256,\"num_hidden_layers\":" \
+    "2,"                                                                                           \
+    "\"num_attention_heads\":4,\"vocab_size\":50,\"max_position_embeddings\":40" more "}"
+
+static void bert_names_are_its_own(void **state)
+{
+    static const char *const rows[][4] = {
+        { "token_embedding.weight", "embeddings.word_embeddings.weight" },
+        { "positional_embedding", "embeddings.position_embeddings.weight" },
+        { "token_type_embedding.weight", "embeddings.token_type_embeddings.weight" },
+        { "ln_embed.bias", "embeddings.LayerNorm.bias" },
+        { "transformer.resblocks.1.ln_1.bias", "encoder.layer.1.attention.output.LayerNorm.bias" },
+        { "transformer.resblocks.1.ln_2.weight", "encoder.layer.1.output.LayerNorm.weight" },
+        { "transformer.resblocks.1.attn.in_proj_weight",
+          "encoder.layer.1.attention.self.query.weight",
+          "encoder.layer.1.attention.self.key.weight",
+          "encoder.layer.1.attention.self.value.weight" },
+        { "transformer.resblocks.1.attn.out_proj.bias",
+          "encoder.layer.1.attention.output.dense.bias" },
+        { "transformer.resblocks.1.mlp.c_fc.weight", "encoder.layer.1.intermediate.dense.weight" },
+        { "transformer.resblocks.1.mlp.c_proj.bias", "encoder.layer.1.output.dense.bias" },
+    };
+    th_name_parts parts;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_true(th_names_of(TH_BERT, rows[i][0], &parts));
+        for (int k = 0; k < parts.count; k++)
+            assert_string_equal(parts.names[k], rows[i][1 + k]);
+        assert_true(parts.count == 3 || !rows[i][2]);
+    }
+    assert_false(th_names_of(TH_BERT, "text_projection", &parts));
+}
+
+static void a_sentence_encoder_is_a_text_tower(void **state)
+{
+    static const char *const prefixes[] = { "", "bert.", "0.auto_model." };
+    static char              names[3 * MOST_ROWS][TH_SAFETENSORS_NAME];
+    char                     path[PATH_MAX], pooling[PATH_MAX];
+    th_tensor                renamed[3 * MOST_ROWS];
+    th_safetensors          *file;
+    th_foreign              *foreign;
+    float                    pooler = 0;
+    clip                     c;
+    th_err                   err = { 0 };
+
+    make_bert(&c);
+    th_test_path(path, sizeof path, *state, "model.safetensors");
+    th_test_path(pooling, sizeof pooling, *state, "1_Pooling");
+    put_weights(*state, "model.safetensors", TH_BERT, &c);
+    th_assert_error(th_foreign_open(*state, &foreign, &err), TH_EUSAGE, &err, "without a config");
+    put(*state, "config.json", BERT(",\"hidden_dropout_prob\":0.1"));
+    for (int p = 0; p < 3; p++) {
+        put_weights(*state, "model.safetensors", TH_BERT, &c);
+        th_assert_ok(th_safetensors_open(path, &file, &err), &err);
+        const th_safetensors_index *list = th_safetensors_list(file);
+        int                         count = list->count;
+        for (int i = 0; i < count; i++) { // the same tensors under another prefix
+            const th_stored_tensor *stored = &list->tensors[i];
+            renamed[i] = (th_tensor){ names[i], stored->dimensions, { 0 }, NULL };
+            memcpy(renamed[i].shape, stored->shape, sizeof renamed[i].shape);
+            (void)snprintf(names[i], sizeof names[i], "%s%s", prefixes[p], stored->name);
+            renamed[i].data = malloc(bytes_of(&renamed[i]));
+            assert_non_null(renamed[i].data);
+            th_assert_ok(th_safetensors_read(file, stored, renamed[i].data, &err), &err);
+        }
+        th_safetensors_close(file);
+        (void)snprintf(names[count], sizeof *names, "%spooler.dense.bias", prefixes[p]);
+        renamed[count] = (th_tensor){ names[count], 0, { 0 }, &pooler };
+        th_assert_ok(th_safetensors_write(path, renamed, count + 1, &err), &err);
+        th_assert_ok(th_foreign_open(*state, &foreign, &err), &err);
+        const th_foreign_model *m = th_foreign_describe(foreign);
+        assert_true(m->text.present && m->text.bert && !m->image.present);
+        assert_int_equal(m->text.mean, p > 0);
+        assert_int_equal(m->text.heads, 4);
+        assert_int_equal(m->text.layers, 2);
+        assert_int_equal(m->text.types, 2);
+        assert_int_equal(m->text.context, 40);
+        assert_int_equal(m->embed, 0);
+        expect_rows(foreign, &c);
+        assert_int_equal(th_foreign_unread(foreign, NULL, 0), 0);
+        th_foreign_close(foreign);
+        for (int i = 0; i < count; i++)
+            free(renamed[i].data);
+        th_assert_ok(th_folder_make(pooling, &err), &err);
+        put(pooling, "config.json",
+            "{\"word_embedding_dimension\":64,\"pooling_mode_cls_token\":false,"
+            "\"pooling_mode_mean_tokens\":true,\"pooling_mode_max_tokens\":false}");
+    }
+    put(pooling, "config.json", "{\"pooling_mode_max_tokens\":true}");
+    th_assert_error(th_foreign_open(*state, &foreign, &err), TH_EUSAGE, &err,
+                    "1_Pooling.pooling_mode_max_tokens is true");
+    put(*state, "config.json", "{\"model_type\":\"roberta\"}");
+    th_assert_error(th_foreign_open(*state, &foreign, &err), TH_EUSAGE, &err, "\"roberta\"");
+    put(*state, "config.json", BERT(",\"hidden_act\":\"relu\""));
+    th_assert_error(th_foreign_open(*state, &foreign, &err), TH_EUSAGE, &err, "\"relu\"");
+    put(*state, "config.json", BERT(",\"position_embedding_type\":\"relative_key\""));
+    th_assert_error(th_foreign_open(*state, &foreign, &err), TH_EUSAGE, &err, "relative_key");
+    put(pooling, "config.json", "{}");
+    put(*state, "config.json", BERT(",\"type_vocab_size\":1"));
+    th_assert_error(th_foreign_open(*state, &foreign, &err), TH_EDATA, &err, "token types 1");
+    drop(&c);
+}
+
 static void a_projection_lies_on_its_side(void **state)
 {
     char            path[PATH_MAX];
@@ -511,6 +629,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(a_model_goes_round_without_a_changed_bit),
         cmocka_unit_test(hugging_face_names_are_its_own),
+        cmocka_unit_test(bert_names_are_its_own),
+        IN_FOLDER(a_sentence_encoder_is_a_text_tower),
         IN_FOLDER(a_projection_lies_on_its_side),
         IN_FOLDER(prefixes_are_taken_off),
         IN_FOLDER(sizes_are_those_of_the_tensors),
