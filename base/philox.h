@@ -18,6 +18,7 @@ typedef enum {
     TH_FOR_CROP = 3,    // augmentation
     TH_FOR_CAPTION = 4, // which captions of a sample
     TH_FOR_PACK = 5,    // train/validation split of a pack
+    TH_FOR_VIEW = 6,    // which of a sample's kept views an epoch takes
     TH_FOR_TEST = 99,
 } th_purpose;
 

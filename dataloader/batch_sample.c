@@ -42,7 +42,21 @@ out:
     return rc;
 }
 
-static th_code make_pixels(const th_loader_options *options, int64_t epoch, int64_t number,
+// Which view of a record an epoch takes.
+static uint32_t view_of(const th_loader_options *options, int64_t epoch, int64_t number)
+{
+    th_rng rng;
+
+    if (!options->random_crop || options->views == 0)
+        return 0;
+    if (options->views_in_turn)
+        return (uint32_t)(epoch % options->views);
+    th_rng_init(&rng, options->order.seed, TH_FOR_VIEW, (uint32_t)epoch, (uint64_t)number);
+    return (uint32_t)th_rng_below(&rng, (uint64_t)options->views);
+}
+
+// crop: the key of the draw, an epoch or a view.
+static th_code make_pixels(const th_loader_options *options, uint32_t crop, int64_t number,
                            const th_record *record, th_batch_sample_room *room, uint8_t *pixels,
                            th_err *err)
 {
@@ -58,7 +72,7 @@ static th_code make_pixels(const th_loader_options *options, int64_t epoch, int6
     TH_TRY(restore(record, room, &picture, err));
     if (options->random_crop) {
         th_rng rng;
-        th_rng_init(&rng, options->order.seed, TH_FOR_CROP, (uint32_t)epoch, (uint64_t)number);
+        th_rng_init(&rng, options->order.seed, TH_FOR_CROP, crop, (uint64_t)number);
         th_image_random_box(picture.width, picture.height, options->crop_scale, crop_ratio, uniform,
                             &rng, box);
     } else { // the place that torchvision's CenterCrop takes
@@ -162,16 +176,22 @@ out:
 // --- samples ---
 
 static th_code try_record(const th_loader_options *options, int64_t epoch, int64_t number,
-                          th_batch_sample_room *room, uint8_t *pixels, th_batch_sample *out,
-                          th_err *err)
+                          th_batch_sample_room *room, uint8_t *pixels, void *row,
+                          th_batch_sample *out, th_err *err)
 {
-    th_code   rc = TH_OK;
-    th_record record;
+    const th_row_source *rows = &options->rows;
+    uint32_t             view = view_of(options, epoch, number);
+    uint32_t             crop = options->views ? view : (uint32_t)epoch;
+    th_code              rc = TH_OK;
+    th_record            record;
 
     TH_TRY(th_pack_read(options->pack, number, &room->copy, &room->scratch, &record, err));
     TH_TRY(make_tokens(options, epoch, number, &record, room->picks, out, err));
-    TH_TRY(make_pixels(options, epoch, number, &record, room, pixels, err));
+    out->has_row = rows->get && rows->get(rows->context, number, view, row);
+    if (!out->has_row)
+        TH_TRY(make_pixels(options, crop, number, &record, room, pixels, err));
     out->record = number;
+    out->view = view;
 out:
     return rc;
 }
@@ -196,8 +216,8 @@ int64_t th_batch_sample_damage_limit(const th_loader_options *options)
 }
 
 th_code th_batch_sample_make(const th_loader_options *options, int64_t position,
-                             th_batch_sample_room *room, uint8_t *pixels, th_batch_sample *out,
-                             th_err *err)
+                             th_batch_sample_room *room, uint8_t *pixels, void *row,
+                             th_batch_sample *out, th_err *err)
 {
     th_code rc = TH_OK;
     int64_t records = options->order.records, limit = th_batch_sample_damage_limit(options);
@@ -209,7 +229,7 @@ th_code th_batch_sample_make(const th_loader_options *options, int64_t position,
     for (int64_t i = 0; i <= limit && i < records; i++) {
         int64_t number = (first + i) % records;
         why = (th_err){ 0 };
-        rc = try_record(options, epoch, number, room, pixels, out, &why);
+        rc = try_record(options, epoch, number, room, pixels, row, out, &why);
         if (rc != TH_EDATA)
             break;
         TH_TRY(note_damage(out, number, &why, err));

@@ -17,6 +17,8 @@ typedef struct { // a record that was passed over, and why
 
 typedef struct { // zeroed at first; its memory is used again, th_batch_sample_done gives it back
     int64_t          record;
+    uint32_t         view;          // of it
+    bool             has_row;       // the row was found, and pixels not made
     int32_t         *tokens;        // captions back to back, each with its begin and end
     int64_t         *ends;          // [caption_count]: where each ends in tokens
     int64_t          caption_count; // K, or all of the record
@@ -31,11 +33,12 @@ typedef struct { // what a thread works in; zeroed at first
     int               picks[TH_RECORD_CAPTIONS];
 } th_batch_sample_room;
 
-/* Makes the sample at a position; pixels is [size, size, 3]. Errors: TH_EDATA when more records in
+/* Makes the sample at a position: its row [row_bytes] (NULL: there is no source) when there is one,
+ * else its pixels [size, size, 3]. Errors: TH_EDATA when more records in
  * a row are damaged than options->bad_share of the pack (they are in out->damages all the same),
  * TH_EIO. Any thread. */
 TH_MUST_CHECK th_code th_batch_sample_make(const th_loader_options *options, int64_t position,
-                                           th_batch_sample_room *room, uint8_t *pixels,
+                                           th_batch_sample_room *room, uint8_t *pixels, void *row,
                                            th_batch_sample *out, th_err *err);
 void                  th_batch_sample_done(th_batch_sample *sample);
 void                  th_batch_sample_room_done(th_batch_sample_room *room);

@@ -17,8 +17,12 @@
 
 typedef struct {
     th_batch_sample *samples; // [n]
+    th_arena         inputs;  // of the two below: what is never used takes no memory
     uint8_t         *pixels;  // [n, size, size, 3]
+    uint8_t         *rows;    // [n, row_bytes], NULL without a source
+    bool            *has_row; // [n], NULL without a source
     int64_t         *records; // [n]
+    uint32_t        *views;   // [n]
     int32_t         *tokens;
     int64_t         *offsets, *sample_of;
     int64_t          token_room, caption_room;
@@ -103,6 +107,9 @@ static th_code pack_batch(th_loader *loader, slot *s, th_err *err)
         const th_batch_sample *sample = &s->samples[i];
         int64_t                length = sample->ends[sample->caption_count - 1];
         s->records[i] = sample->record;
+        s->views[i] = sample->view;
+        if (s->has_row)
+            s->has_row[i] = sample->has_row;
         memcpy(s->tokens + tokens, sample->tokens, (size_t)length * sizeof *s->tokens);
         for (int64_t k = 0; k < sample->caption_count; k++, captions++) {
             s->offsets[captions] = tokens + (k ? sample->ends[k - 1] : 0);
@@ -120,6 +127,9 @@ static th_code pack_batch(th_loader *loader, slot *s, th_err *err)
         .caption_count = captions,
         .sample_of = s->sample_of,
         .records = s->records,
+        .views = s->views,
+        .rows = s->rows,
+        .has_row = s->has_row,
     };
 out:
     return rc;
@@ -167,9 +177,10 @@ static void make_sample(th_loader *loader, th_batch_sample_room *room, slot *s, 
     const th_loader_options *options = &loader->options;
     size_t                   image_bytes = (size_t)options->size * (size_t)options->size * 3;
     int64_t position = options->position + s->number * options->batch + loader->first + i;
+    void   *row = s->rows ? s->rows + (size_t)i * options->rows.row_bytes : NULL;
     th_err  err = { 0 };
     th_code rc = th_batch_sample_make(options, position, room, s->pixels + (size_t)i * image_bytes,
-                                      &s->samples[i], &err);
+                                      row, &s->samples[i], &err);
 
     pthread_mutex_lock(&loader->lock);
     if (rc != TH_OK)
@@ -335,10 +346,36 @@ static th_code check_options(const th_loader_options *o, th_err *err)
              "captions, context %lld, %d threads, %d ahead, bad share %g",
              (long long)o->order.records, (long long)o->batch, o->rank, o->world_size,
              (long long)o->captions, (long long)o->context, o->threads, o->ahead, o->bad_share);
+    TH_CHECK(o->views >= 0 && o->views <= UINT32_MAX &&
+                 (!o->rows.get || !o->random_crop || o->views > 0),
+             TH_EUSAGE, "set data.views, or turn the cache off",
+             "the loader cannot take rows for crops that are new in each epoch, or %lld views",
+             (long long)o->views);
     TH_CHECK(!o->random_crop || (o->crop_scale[0] > 0 && o->crop_scale[0] <= o->crop_scale[1] &&
                                  o->crop_scale[1] <= 1),
              TH_EUSAGE, "give two shares of the area, the smaller first: [0.9, 1.0]",
              "random crops cannot be of %g to %g of a picture", o->crop_scale[0], o->crop_scale[1]);
+out:
+    return rc;
+}
+
+// Room for the samples' pixels and, beside them, the rows that may stand for them.
+static th_code open_inputs(slot *s, size_t n, size_t image_bytes, const th_row_source *rows,
+                           th_err *err)
+{
+    th_code rc = TH_OK;
+    size_t  row_bytes = rows->get ? rows->row_bytes : 0, bytes = 0;
+
+    TH_CHECK(!__builtin_mul_overflow(n, image_bytes + row_bytes, &bytes), TH_EIO, fix_memory,
+             "cannot lay out a batch of %zu pictures of %zu bytes", n, image_bytes);
+    TH_TRY(th_arena_open(&s->inputs, bytes + 4096, err)); // and alignment
+    s->pixels = th_arena_take(&s->inputs, n, image_bytes);
+    if (rows->get) {
+        s->rows = th_arena_take(&s->inputs, n, row_bytes);
+        TH_TRY(th_alloc(n, sizeof *s->has_row, "batches", (void **)&s->has_row, err));
+    }
+    TH_CHECK(s->pixels && (s->rows || !rows->get), TH_EIO, fix_memory,
+             "could not lay out a batch of %zu pictures of %zu bytes", n, image_bytes);
 out:
     return rc;
 }
@@ -354,14 +391,18 @@ static th_code open_slots(th_loader *loader, th_err *err)
         slot *s = &loader->slots[i];
         s->number = -1;
         TH_TRY(th_alloc(n, sizeof *s->samples, "batches", (void **)&s->samples, err));
-        TH_TRY(th_alloc(n, side * side * 3, "pictures of a batch", (void **)&s->pixels, err));
+        TH_TRY(open_inputs(s, n, side * side * 3, &loader->options.rows, err));
         TH_TRY(th_alloc(n, sizeof *s->records, "batches", (void **)&s->records, err));
+        TH_TRY(th_alloc(n, sizeof *s->views, "batches", (void **)&s->views, err));
         TH_TRY(reserve_text(s, 0, 1, err));
         s->batch = (th_batch){ .pixels = s->pixels,
                                .tokens = s->tokens,
                                .offsets = s->offsets,
                                .sample_of = s->sample_of,
-                               .records = s->records };
+                               .records = s->records,
+                               .views = s->views,
+                               .rows = s->rows,
+                               .has_row = s->has_row };
     }
 out:
     return rc;
@@ -413,8 +454,10 @@ static void close_slot(slot *s, int64_t n)
     for (int64_t i = 0; s->samples && i < n; i++)
         th_batch_sample_done(&s->samples[i]);
     free(s->samples);
-    free(s->pixels);
+    th_arena_close(&s->inputs);
+    free(s->has_row);
     free(s->records);
+    free(s->views);
     free(s->tokens);
     free(s->offsets);
     free(s->sample_of);

@@ -10,6 +10,15 @@
 #include "dataloader/order.h"
 #include "dataloader/pack.h"
 
+/* Rows that stand for pictures: what a frozen tower made of them, and somebody keeps. */
+typedef struct {
+    /* Copies the row of a record's view to out_row [row_bytes]; false: there is none, and nothing
+     * of use in out_row. Called by the reading threads, several at once. */
+    bool (*get)(void *context, int64_t record, uint32_t view, void *out_row);
+    void  *context;
+    size_t row_bytes;
+} th_row_source;
+
 typedef struct {
     th_pack *pack; // kept
     th_order order;
@@ -22,11 +31,20 @@ typedef struct {
     int64_t size; // pixels a side of a cropped picture, <= the pack's size
     // RandomResizedCrop of the stored picture (torchvision's rule, ratio 3/4 .. 4/3). Else the
     // central square of the pack's size (a margin is cut off), resized when `size` is smaller.
-    bool    random_crop;
-    double  crop_scale[2]; // area range, open_clip: 0.9 .. 1.0
-    int64_t context;       // tokens, with those that stand around a caption
-    int     threads;       // reading threads, >= 1
-    int     ahead;         // batches prepared ahead, >= 1
+    bool   random_crop;
+    double crop_scale[2]; // area range, open_clip: 0.9 .. 1.0
+    // Random crops of a record. 0: a new one each epoch. K: its views 0 .. K - 1, of which an epoch
+    // draws one by (seed, epoch, record); view v is the crop that epoch v has without views, so
+    // that the first ones are the same for every K.
+    int64_t views;
+    bool    views_in_turn; // instead of drawing, epoch e takes view e modulo K: K epochs see all
+    // A picture whose row is there is not decoded. get NULL: all are. A record that is damaged is
+    // replaced all the same, as all but its picture is read; a row stands for a picture that was
+    // decoded once. Not with a new crop each epoch.
+    th_row_source rows;
+    int64_t       context; // tokens, with those that stand around a caption
+    int           threads; // reading threads, >= 1
+    int           ahead;   // batches prepared ahead, >= 1
     // Of the pack's records; when this rank has met more damaged ones the run stops (TH_EDATA), at
     // the same batch whatever the threads have read ahead. 0: at the first.
     double bad_share;
@@ -35,14 +53,17 @@ typedef struct {
 typedef struct {
     int64_t        position; // of this rank's first sample
     int64_t        n;        // samples of this rank
-    const uint8_t *pixels;   // [n, size, size, 3] RGB
-    const int32_t
-        *tokens; // captions back to back, each begin .. end, cut to context with the end last
-    const int64_t *offsets; // [n * K + 1]: caption k of sample i is i * K + k. When captions is 0:
-                            // [caption_count + 1]
-    int64_t        caption_count;
-    const int64_t *sample_of; // [caption_count] index into this batch's samples
-    const int64_t *records;   // [n] record numbers, after replacement
+    const uint8_t *pixels;   // [n, size, size, 3] RGB, of samples without a row
+    const int32_t *tokens;   // captions back to back, each begin .. end, cut to context with
+                             // the end last
+    const int64_t *offsets;  // [n * K + 1]: caption k of sample i is i * K + k. When captions is 0:
+                             // [caption_count + 1]
+    int64_t         caption_count;
+    const int64_t  *sample_of; // [caption_count] index into this batch's samples
+    const int64_t  *records;   // [n] record numbers, after replacement
+    const uint32_t *views;     // [n] which view of its record; 0 where there are none
+    const void     *rows;      // [n, row_bytes] of samples with a row; NULL without a source
+    const bool     *has_row;   // [n]; NULL without a source
 } th_batch;
 
 typedef struct th_loader th_loader;
