@@ -160,6 +160,7 @@ static void append(th_feature_cache *cache, const th_feature_key *key, const voi
     buffer->keys[buffer->count] = *key;
     th_feature_index_add(&cache->index, hash, TH_BUFFER_PLACE(cache->filling),
                          (uint32_t)buffer->count);
+    cache->report.kept++;
     if (++buffer->count == cache->capacity) {
         cache->due = true;
         th_feature_hand_over(cache);

@@ -30,7 +30,9 @@ typedef struct {
     char     cut[64];   // what a row is: "pooled", "feature", "tokens entering block 10"
     uint64_t row_bytes; // 1 .. TH_FEATURE_ROW_BYTES
     uint64_t pack_hash, weights_hash;
-    char     description[256]; // for people, not compared
+    char     input[64];   // how samples are prepared, "centre"; for people from here on,
+    char     kernels[64]; // what computes them: not compared
+    char     description[256];
 } th_feature_about;
 
 typedef struct {
@@ -49,6 +51,7 @@ typedef struct {
     int64_t segments; // files they are in
     int64_t bytes;    // of those files
     int64_t hits, misses;
+    int64_t kept;    // rows that were put, and were not there yet
     int64_t damaged; // rows that could not be read or did not hold, each met once
     int64_t refused; // segments that are not used because they are not whole
     int64_t dropped; // rows that were put and not kept: the disk is slower than the tower
@@ -99,11 +102,12 @@ typedef struct {
     th_feature_about about;      // zero when it cannot be read
     char             wrong[256]; // why that is; "" when all is well
     int64_t          rows, segments;
+    int64_t          views; // 1 + the largest of any row, 0 when there are no rows
     int64_t          bytes; // of all files in the folder
 } th_feature_cache_entry;
 
 /* Lists the caches in a folder by key; free() the list. A folder that is not there has none.
- * Segments are counted by their headers. Errors: TH_EIO. */
+ * Of segments the headers and keys are read. Errors: TH_EIO. */
 TH_MUST_CHECK th_code th_feature_cache_list(const char *base, th_feature_cache_entry **out,
                                             int *out_count, th_err *err);
 

@@ -32,10 +32,11 @@ th_code th_feature_about_print(uint64_t key, const th_feature_about *about, char
     th_hash_print(key, name);
     th_hash_print(about->pack_hash, pack);
     th_hash_print(about->weights_hash, weights);
-    root = json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:s, s:s, s:s}", "format", FORMAT_NAME,
-                     "version", FORMAT_VERSION, "key", name, "tower", about->tower, "cut",
-                     about->cut, "row_bytes", (json_int_t)about->row_bytes, "pack", pack, "weights",
-                     weights, "description", about->description);
+    root = json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:s}", "format",
+                     FORMAT_NAME, "version", FORMAT_VERSION, "key", name, "tower", about->tower,
+                     "cut", about->cut, "row_bytes", (json_int_t)about->row_bytes, "pack", pack,
+                     "weights", weights, "input", about->input, "kernels", about->kernels,
+                     "description", about->description);
     text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     TH_CHECK(text, TH_EUSAGE, "give texts in UTF-8",
              "could not print " TH_FEATURE_ABOUT ": a text is not UTF-8, or memory is out");
@@ -93,6 +94,10 @@ static th_code parse(const json_t *root, uint64_t key, th_feature_about *out, th
     about.row_bytes = (uint64_t)row_bytes;
     TH_TRY(get_hash(root, "pack", &about.pack_hash, err));
     TH_TRY(get_hash(root, "weights", &about.weights_hash, err));
+    if (json_object_get(root, "input")) // caches made before it was written down have none
+        TH_TRY(get_text(root, "input", about.input, sizeof about.input, err));
+    if (json_object_get(root, "kernels"))
+        TH_TRY(get_text(root, "kernels", about.kernels, sizeof about.kernels, err));
     TH_TRY(get_text(root, "description", about.description, sizeof about.description, err));
     *out = about;
 out:

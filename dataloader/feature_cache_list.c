@@ -28,6 +28,26 @@ out:
     return rc;
 }
 
+// Counts the rows of a segment, and their views. One that is not whole is left out.
+static void count_rows(int dir, const char *name, th_feature_cache_entry *out)
+{
+    th_segment_head head;
+    th_feature_key *keys = NULL;
+    int             fd;
+
+    if (th_segment_open(dir, name, &head, &fd, NULL) != TH_OK)
+        return;
+    if (th_segment_keys(fd, name, &head, &keys, NULL) == TH_OK) {
+        out->segments++;
+        out->rows += (int64_t)head.rows;
+        for (uint64_t i = 0; i < head.rows; i++)
+            if ((int64_t)keys[i].view >= out->views)
+                out->views = (int64_t)keys[i].view + 1;
+    }
+    free(keys);
+    (void)close(fd); // opened for reading
+}
+
 static th_code describe(const char *base, uint64_t key, th_feature_cache_entry *out, th_err *err)
 {
     th_code          rc = TH_OK;
@@ -46,16 +66,9 @@ static th_code describe(const char *base, uint64_t key, th_feature_cache_entry *
         (void)snprintf(out->wrong, sizeof out->wrong, "%s", why.what);
     TH_TRY(th_feature_files_list(dir, &files, &count, &bytes, err));
     out->bytes = (int64_t)bytes;
-    for (int i = 0; i < count; i++) {
-        th_segment_head head;
-        int             fd;
-        if (files[i].kind != TH_FILE_SEGMENT ||
-            th_segment_open(dir, files[i].name, &head, &fd, NULL) != TH_OK)
-            continue;
-        (void)close(fd); // opened for reading
-        out->segments++;
-        out->rows += (int64_t)head.rows;
-    }
+    for (int i = 0; i < count; i++)
+        if (files[i].kind == TH_FILE_SEGMENT)
+            count_rows(dir, files[i].name, out);
 out:
     free(files);
     if (dir >= 0)

@@ -111,7 +111,8 @@ static const char *short_name(const char *name)
     static const char *const names[][2] = { { "lr", "optimizer.lr" },
                                             { "weight_decay", "optimizer.weight_decay" },
                                             { "augment", "data.augment" },
-                                            { "loss", "loss.kind" } };
+                                            { "loss", "loss.kind" },
+                                            { "views", "data.views" } };
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i][0], name) == 0)

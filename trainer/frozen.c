@@ -1,9 +1,7 @@
 #include "trainer/frozen.h"
 
 #include "base/hash.h"
-#include "trainer/nn/gemm.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,91 +30,6 @@ size_t th_frozen_bytes(const th_parameters *parameters, th_tower tower, int64_t 
     return (size_t)reals * sizeof(th_real) + 64;
 }
 
-static void describe_cut(const th_parameters *parameters, th_tower tower, char *out, size_t size)
-{
-    int     cut = th_tower_cut(parameters, tower);
-    int64_t layers = layers_of(parameters, tower);
-
-    if (cut == layers + 2)
-        (void)snprintf(out, size, "feature");
-    else if (cut == layers + 1)
-        (void)snprintf(out, size, "pooled");
-    else
-        (void)snprintf(out, size, "tokens entering block %d", cut - 1);
-}
-
-// Hash of the weights below the cut.
-static th_code hash_weights(const th_parameters *parameters, th_tower tower, uint64_t *out,
-                            th_err *err)
-{
-    th_hasher *hasher = NULL;
-    int        cut = th_tower_cut(parameters, tower);
-    th_code    rc = TH_OK;
-
-    TH_TRY(th_hasher_open(&hasher, err));
-    for (int i = 0; i < parameters->row_count; i++) {
-        const th_parameter *row = &parameters->rows[i];
-        if (row->tower == tower && parameters->groups[row->group].depth < cut)
-            th_hasher_add(hasher, th_weight(parameters, i), (size_t)row->count * sizeof(th_real));
-    }
-    *out = th_hasher_value(hasher);
-out:
-    th_hasher_close(hasher);
-    return rc;
-}
-
-int64_t th_frozen_cache_row_bytes(const th_frozen_cache_options *options)
-{
-    const th_parameters *p = options->parameters;
-    int                  cut = th_tower_cut(p, options->tower);
-    bool                 image = options->tower == TH_IMAGE;
-
-    if (cut == 0 || options->budget_bytes == 0 || (image && options->random_crop) ||
-        (!image && cut <= layers_of(p, options->tower)))
-        return 0;
-    return cut_reals(p, options->tower, 1) * (int64_t)sizeof(th_real);
-}
-
-th_code th_frozen_cache_open(const th_frozen_cache_options *options, th_feature_cache **out,
-                             th_err *err)
-{
-    const th_parameters     *p = options->parameters;
-    th_tower                 tower = options->tower;
-    th_feature_cache_options cache = { .base = options->folder,
-                                       .rank = options->rank,
-                                       .budget_bytes = options->budget_bytes,
-                                       .writable = true };
-    char                     key[512];
-    th_code                  rc = TH_OK;
-
-    *out = NULL;
-    cache.about.row_bytes = (uint64_t)th_frozen_cache_row_bytes(options);
-    if (cache.about.row_bytes == 0)
-        return TH_OK;
-    (void)snprintf(cache.about.tower, sizeof cache.about.tower, "%s",
-                   tower == TH_IMAGE ? "image" : "text");
-    describe_cut(p, tower, cache.about.cut, sizeof cache.about.cut);
-    cache.about.pack_hash = th_pack_hash(options->pack);
-    TH_TRY(hash_weights(p, tower, &cache.about.weights_hash, err));
-    int size = snprintf(key, sizeof key, "%d %s %s %zu %s %d %llx %llx", KEY_VERSION,
-                        cache.about.tower, cache.about.cut, sizeof(th_real), th_gemm_core(),
-                        (int)p->model.activation, (unsigned long long)cache.about.pack_hash,
-                        (unsigned long long)cache.about.weights_hash);
-    const th_image_config *image = &p->model.image;
-    const th_text_config  *text = &p->model.text;
-    (void)snprintf(key + size, sizeof key - (size_t)size,
-                   " %lld %lld %lld %lld %lld %lld %lld %d %d", (long long)image->size,
-                   (long long)image->patch, (long long)image->heads, (long long)image->layers,
-                   (long long)text->heads, (long long)text->layers, (long long)text->context,
-                   (int)text->kind, (int)text->pool);
-    cache.key = th_hash(key, strlen(key));
-    (void)snprintf(cache.about.description, sizeof cache.about.description, "%s",
-                   th_pack_folder(options->pack));
-    TH_TRY(th_feature_cache_open(&cache, out, err));
-out:
-    return rc == TH_OK ? TH_OK : th_during(err, "opening the cache of a frozen tower");
-}
-
 // One tower's side of a pass through a cache.
 typedef struct {
     th_feature_cache     *cache;
@@ -124,8 +37,8 @@ typedef struct {
     th_real              *rows;     // [n, reals]
     bool                 *missing;  // [n]
     const th_image_tower *image;    // either an image tower
-    const uint8_t        *pixels;
-    const int64_t        *records;
+    const th_batch       *batch;    // and samples first .. first + n of its pictures
+    int64_t               first;
     const th_text_tower  *text; // or a text tower
     const th_captions    *captions;
 } lookup;
@@ -134,10 +47,35 @@ typedef struct {
 static uint64_t item_of(const lookup *of, int64_t i)
 {
     if (of->image)
-        return (uint64_t)of->records[i];
+        return (uint64_t)of->batch->records[of->first + i];
     const int64_t *offsets = of->captions->offsets;
     return th_hash(of->captions->tokens + offsets[i],
                    (size_t)(offsets[i + 1] - offsets[i]) * sizeof(int32_t));
+}
+
+static uint32_t view_of(const lookup *of, int64_t i)
+{
+    return of->image && of->batch->views ? of->batch->views[of->first + i] : 0;
+}
+
+// The row that the loader has found already, instead of the picture; NULL when there is none.
+static const unsigned char *row_read(const lookup *of, int64_t i)
+{
+    size_t row_bytes = (size_t)of->reals * sizeof(th_real);
+
+    if (!of->image || !of->batch->has_row || !of->batch->has_row[of->first + i])
+        return NULL;
+    return (const unsigned char *)of->batch->rows + (size_t)(of->first + i) * row_bytes;
+}
+
+static bool find(const lookup *of, int64_t i, th_real *row)
+{
+    const unsigned char *read = row_read(of, i);
+
+    if (!read)
+        return th_feature_cache_get(of->cache, item_of(of, i), view_of(of, i), row);
+    memcpy(row, read, (size_t)of->reals * sizeof *row);
+    return true;
 }
 
 // The missing samples side by side, so that one pass computes them all: their bits are the same in
@@ -151,7 +89,8 @@ static th_code compute_images(const lookup *of, const int64_t *list, int64_t cou
 
     TH_TRY(th_alloc((size_t)(count * bytes), 1, "pictures to compute", (void **)&pixels, err));
     for (int64_t k = 0; k < count; k++)
-        memcpy(pixels + k * bytes, of->pixels + list[k] * bytes, (size_t)bytes);
+        memcpy(pixels + k * bytes, of->batch->pixels + (of->first + list[k]) * bytes,
+               (size_t)bytes);
     TH_TRY(th_image_lower(of->image, pixels, count, arena, rows, err));
 out:
     free(pixels);
@@ -191,7 +130,7 @@ static th_code fill(const lookup *of, th_arena *arena, th_err *err)
 
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < of->n; i++)
-        of->missing[i] = !th_feature_cache_get(of->cache, item_of(of, i), 0, of->rows + i * reals);
+        of->missing[i] = !find(of, i, of->rows + i * reals);
     TH_TRY(th_alloc((size_t)of->n, sizeof *list, "missing samples", (void **)&list, err));
     for (int64_t i = 0; i < of->n; i++)
         if (of->missing[i])
@@ -205,7 +144,8 @@ static th_code fill(const lookup *of, th_arena *arena, th_err *err)
         TH_TRY(compute_texts(of, list, count, rows, arena, err));
     for (int64_t k = 0; k < count; k++) {
         memcpy(of->rows + list[k] * reals, rows + k * reals, (size_t)reals * sizeof *rows);
-        th_feature_cache_put(of->cache, item_of(of, list[k]), 0, rows + k * reals);
+        th_feature_cache_put(of->cache, item_of(of, list[k]), view_of(of, list[k]),
+                             rows + k * reals);
     }
 out:
     free(list);
@@ -231,16 +171,33 @@ out:
     return rc;
 }
 
-th_code th_frozen_image_forward(th_feature_cache *cache, const th_image_tower *tower,
-                                const uint8_t *pixels, const int64_t *records, int64_t n,
-                                th_arena *arena, th_tape **out_tape, th_real *features, th_err *err)
+static bool get_row(void *cache, int64_t record, uint32_t view, void *out_row)
 {
-    lookup  of = { .cache = cache, .n = n, .image = tower, .pixels = pixels, .records = records };
+    return th_feature_cache_get(cache, (uint64_t)record, view, out_row);
+}
+
+th_row_source th_frozen_row_source(th_feature_cache *cache, const th_parameters *parameters)
+{
+    if (!cache)
+        return (th_row_source){ 0 };
+    return (th_row_source){ .get = get_row,
+                            .context = cache,
+                            .row_bytes =
+                                (size_t)cut_reals(parameters, TH_IMAGE, 1) * sizeof(th_real) };
+}
+
+th_code th_frozen_image_forward(th_feature_cache *cache, const th_image_tower *tower,
+                                const th_batch *batch, int64_t first, int64_t n, th_arena *arena,
+                                th_tape **out_tape, th_real *features, th_err *err)
+{
+    int64_t size = tower->parameters->model.image.size;
+    lookup  of = { .cache = cache, .n = n, .image = tower, .batch = batch, .first = first };
     size_t  mark = arena->used_bytes;
     th_code rc = TH_OK;
 
     if (!cache)
-        return th_image_forward(tower, pixels, n, arena, out_tape, features, err);
+        return th_image_forward(tower, batch->pixels + first * size * size * 3, n, arena, out_tape,
+                                features, err);
     TH_TRY(look_up(&of, tower->parameters, TH_IMAGE, arena, err));
     TH_TRY(th_image_upper(tower, of.rows, n, arena, out_tape, features, err));
 out:
@@ -264,5 +221,28 @@ th_code th_frozen_text_forward(th_feature_cache *cache, const th_text_tower *tow
 out:
     if (!out_tape || rc != TH_OK)
         th_arena_rewind(arena, mark);
+    return rc;
+}
+
+th_code th_frozen_image_keep(th_feature_cache *cache, const th_image_tower *tower,
+                             const th_batch *batch, int64_t first, int64_t n, th_arena *arena,
+                             th_err *err)
+{
+    lookup  of = { .cache = cache, .n = n, .image = tower, .batch = batch, .first = first };
+    size_t  mark = arena->used_bytes;
+    th_code rc = look_up(&of, tower->parameters, TH_IMAGE, arena, err);
+
+    th_arena_rewind(arena, mark);
+    return rc;
+}
+
+th_code th_frozen_text_keep(th_feature_cache *cache, const th_text_tower *tower,
+                            const th_captions *captions, th_arena *arena, th_err *err)
+{
+    lookup  of = { .cache = cache, .n = captions->n, .text = tower, .captions = captions };
+    size_t  mark = arena->used_bytes;
+    th_code rc = look_up(&of, tower->parameters, TH_TEXT_TOWER, arena, err);
+
+    th_arena_rewind(arena, mark);
     return rc;
 }

@@ -38,6 +38,11 @@ const th_option th_train_table[] = {
         .help = "pack to train on"),
     OPT("data.val", val, .when = TH_PER_RUN, .since = "0.1",
         .help = "pack to evaluate on; without one nothing is evaluated"),
+    OPT("data.views", views, .fallback = "0", .unit = "views", .max = 1 << 16, .when = TH_PER_STAGE,
+        .since = "0.2",
+        .help =
+            "random crops of a picture that epochs draw from, so that a frozen tower's features "
+            "of them are kept; 0: a new crop each epoch, kept by no cache"),
     OPT("eval.every", eval_every, .fallback = "1 epoch", .when = TH_PER_STAGE, .since = "0.1",
         .help = "steps, samples or epochs between evaluations; the last step always has one"),
     OPT("for", length, .fallback = "10 epochs", .when = TH_PER_STAGE, .since = "0.1",

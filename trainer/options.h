@@ -26,6 +26,7 @@ typedef struct {
     const char *order;       // shuffled, sequential
     const char *augment;     // none, crop
     th_pair     crop_scale;  // share of the picture's area that a random crop takes
+    int64_t     views;       // of random crops, 0: a new one each epoch
     double      bad_share;
     int64_t     loader_threads, loader_ahead;
 

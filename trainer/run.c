@@ -163,15 +163,16 @@ out:
     return rc;
 }
 
-// One number for which samples stood where in the global batch: the same on any number of ranks. It
-// is a sum over the samples, in two halves of 28 bits that doubles add up exactly to 2^25 samples.
+// One number for which samples, in which view, stood where in the global batch: the same on any
+// number of ranks. It is a sum over the samples, in two halves of 28 bits that doubles add up
+// exactly to 2^25 samples.
 static th_code log_samples(th_session *session, const th_batch *batch, th_err *err)
 {
     double  halves[2] = { 0 };
     th_code rc = TH_OK;
 
     for (int64_t i = 0; i < batch->n; i++) {
-        int64_t  place[2] = { batch->position + i, batch->records[i] };
+        int64_t  place[3] = { batch->position + i, batch->records[i], batch->views[i] };
         uint64_t hash = th_hash(place, sizeof place);
         halves[0] += (double)(hash & 0xfffffff);
         halves[1] += (double)(hash >> 28 & 0xfffffff);

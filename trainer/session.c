@@ -113,7 +113,8 @@ out:
     return rc;
 }
 
-static th_code begin_or_resume(th_session *session, const char *folder, th_err *err)
+// Weights and state of the newest good generation, or those of a new run.
+static th_code resume_or_begin(th_session *session, const char *folder, th_err *err)
 {
     bool    found;
     th_code rc = TH_OK;
@@ -134,8 +135,16 @@ static th_code begin_or_resume(th_session *session, const char *folder, th_err *
         TH_TRY(th_initial_weights(session->world, session->options,
                                   th_pack_describe(session->train), &session->parameters, err));
     }
+out:
+    return rc;
+}
+
+static th_code enter(th_session *session, th_err *err)
+{
+    th_code rc = TH_OK;
+
     TH_TRY(th_staging_enter(session, err));
-    if (session->world->rank == 0 && found)
+    if (session->world->rank == 0 && session->saved_step >= 0)
         th_info("going on at step %lld, %lld samples seen, in stage \"%s\"",
                 (long long)session->state.step, (long long)session->state.samples_seen,
                 session->in->schedule->stages[session->state.stage].own.name);
@@ -154,8 +163,18 @@ int th_session_threads(const th_train_options *options, int host_ranks)
     return mine > 1 ? mine : 1;
 }
 
-th_code th_session_open(th_world *world, const struct th_run_input *in, th_session **out,
-                        th_err *err)
+static th_code checkpoints_of(const struct th_run_input *in, char *out, size_t size, th_err *err)
+{
+    th_code rc = TH_OK;
+
+    TH_CHECK(th_path_join(out, size, in->folder, "ckpt"), TH_EUSAGE, "use a shorter run_dir",
+             "path \"%s/ckpt\" is too long", in->folder);
+out:
+    return rc;
+}
+
+th_code th_session_open_weights(th_world *world, const struct th_run_input *in, th_session **out,
+                                th_err *err)
 {
     th_session *session = NULL;
     char        folder[4096];
@@ -167,12 +186,27 @@ th_code th_session_open(th_world *world, const struct th_run_input *in, th_sessi
     session->in = in;
     session->options = &in->schedule->options;
     omp_set_num_threads(th_session_threads(session->options, th_world_host_ranks(world)));
-    TH_CHECK(th_path_join(folder, sizeof folder, in->folder, "ckpt"), TH_EUSAGE,
-             "use a shorter run_dir", "path \"%s/ckpt\" is too long", in->folder);
-
+    TH_TRY(checkpoints_of(in, folder, sizeof folder, err));
     TH_TRY(th_agree(world, open_local(session, err), err));
     TH_TRY(check_same_job(session, err));
-    TH_TRY(begin_or_resume(session, folder, err));
+    TH_TRY(resume_or_begin(session, folder, err));
+    *out = session;
+out:
+    if (rc != TH_OK)
+        th_session_close(session);
+    return rc;
+}
+
+th_code th_session_open(th_world *world, const struct th_run_input *in, th_session **out,
+                        th_err *err)
+{
+    th_session *session = NULL;
+    char        folder[4096];
+    th_code     rc = TH_OK;
+
+    TH_TRY(th_session_open_weights(world, in, &session, err));
+    TH_TRY(checkpoints_of(in, folder, sizeof folder, err));
+    TH_TRY(enter(session, err));
     if (world->rank == 0)
         rc = open_writers(session, folder, err);
     TH_TRY(th_agree(world, rc, err));
@@ -193,8 +227,7 @@ void th_session_close(th_session *session)
     th_metrics_close(session->metrics);
     th_loader_close(session->loader);
     th_step_close(session->step);
-    th_feature_cache_close(session->cache[0]);
-    th_feature_cache_close(session->cache[1]);
+    th_staging_close_caches(session);
     th_arena_close(&session->activations);
     th_parameters_close(&session->parameters);
     th_pack_close(session->train);

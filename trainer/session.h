@@ -47,7 +47,13 @@ typedef struct {
     th_metrics         *metrics;    // rank 0
 } th_session;
 
-/* Opens packs and table, resumes from the newest good generation, enters the stage that it stands
+/* Opens packs and table, with the weights and the state of the newest good generation, or those of
+ * a new run. No stage is entered and nothing opened to write. Errors: as th_run. Calls: Collective.
+ */
+TH_MUST_CHECK th_code th_session_open_weights(th_world *world, const struct th_run_input *in,
+                                              th_session **out, th_err *err);
+
+/* The same, and enters the stage that it stands
  * in, and opens on rank 0 writer and metrics. Errors: as th_run. Calls: Collective. */
 TH_MUST_CHECK th_code th_session_open(th_world *world, const struct th_run_input *in,
                                       th_session **out, th_err *err);

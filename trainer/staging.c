@@ -133,29 +133,55 @@ out:
     return rc;
 }
 
+void th_staging_close_caches(th_session *session)
+{
+    for (int t = 0; t < 2; t++) {
+        if (!session->cache[t])
+            continue;
+        th_feature_cache_report report = th_feature_cache_status(session->cache[t]);
+        th_info("%s tower: %lld rows came from the cache, %lld were computed and kept",
+                t == 0 ? "image" : "text", (long long)report.hits, (long long)report.kept);
+        th_feature_cache_close(session->cache[t]);
+        session->cache[t] = NULL;
+    }
+}
+
+th_code th_staging_cache_options(const th_session *session, th_tower tower, char *folder,
+                                 size_t size, th_frozen_cache_options *out, th_err *err)
+{
+    const th_train_options *o = session->options;
+    th_code                 rc = TH_OK;
+
+    bool fits = o->cache_folder ? (size_t)snprintf(folder, size, "%s", o->cache_folder) < size
+                                : th_path_join(folder, size, session->in->folder, "cache");
+    TH_CHECK(fits, TH_EUSAGE, "use a shorter cache.folder", "the path of the cache is too long");
+    *out = (th_frozen_cache_options){ .parameters = &session->parameters,
+                                      .tower = tower,
+                                      .pack = session->train,
+                                      .folder = folder,
+                                      .budget_bytes = o->cache_budget.count,
+                                      .rank = session->world->rank,
+                                      .random_crop = strcmp(o->augment, "crop") == 0,
+                                      .views = o->views,
+                                      .crop_scale = { o->crop_scale.first, o->crop_scale.second },
+                                      .seed = (uint64_t)o->seed };
+out:
+    return rc;
+}
+
 // The caches of what is frozen now; what froze or thawed has another key, or none. A cache that
 // cannot be opened is not worth the run.
 static void open_caches(th_session *session)
 {
-    const th_train_options *o = session->options;
-    char                    folder[4096];
+    char folder[4096];
 
+    th_staging_close_caches(session);
     for (int t = 0; t < 2; t++) {
-        th_err why = { 0 };
-        th_feature_cache_close(session->cache[t]);
-        session->cache[t] = NULL;
-        if (o->cache_folder)
-            (void)snprintf(folder, sizeof folder, "%s", o->cache_folder);
-        else if (!th_path_join(folder, sizeof folder, session->in->folder, "cache"))
-            continue;
-        th_frozen_cache_options options = { .parameters = &session->parameters,
-                                            .tower = t == 0 ? TH_IMAGE : TH_TEXT_TOWER,
-                                            .pack = session->train,
-                                            .folder = folder,
-                                            .budget_bytes = o->cache_budget.count,
-                                            .rank = session->world->rank,
-                                            .random_crop = strcmp(o->augment, "crop") == 0 };
-        if (th_frozen_cache_open(&options, &session->cache[t], &why) != TH_OK)
+        th_frozen_cache_options options;
+        th_err                  why = { 0 };
+        if (th_staging_cache_options(session, t == 0 ? TH_IMAGE : TH_TEXT_TOWER, folder,
+                                     sizeof folder, &options, &why) != TH_OK ||
+            th_frozen_cache_open(&options, &session->cache[t], &why) != TH_OK)
             th_log_error(TH_WARN, &why);
     }
 }
@@ -206,6 +232,8 @@ static th_code open_loader(th_session *session, th_err *err)
               .size = session->parameters.model.image.size,
               .random_crop = strcmp(o->augment, "crop") == 0,
               .crop_scale = { o->crop_scale.first, o->crop_scale.second },
+              .views = o->views,
+              .rows = th_frozen_row_source(session->cache[0], &session->parameters),
               .context = session->parameters.model.text.context,
               .threads = (int)o->loader_threads,
               .ahead = (int)o->loader_ahead,
@@ -217,13 +245,19 @@ static th_code open_loader(th_session *session, th_err *err)
     return th_loader_open(&options, &session->loader, err);
 }
 
-// What depends on the set of rows that train: memory, buckets, snapshot.
+// What depends on the set of rows that train: memory, buckets, caches and who reads them, snapshot.
 static th_code open_trainable(th_session *session, th_err *err)
 {
     th_code rc = TH_OK;
 
+    if (session->cache[0]) { // its rows were read ahead, and are no longer those of the cut
+        th_loader_close(session->loader);
+        session->loader = NULL;
+    }
     release_frozen(session);
     TH_TRY(open_step(session, err));
+    if (!session->loader || session->cache[0])
+        TH_TRY(open_loader(session, err));
     if (session->world->rank == 0) {
         free(session->saved);
         session->saved = NULL;
@@ -250,8 +284,9 @@ static th_code enter_local(th_session *session, th_err *err)
     TH_TRY(lay_out_rates(session, err));
     TH_TRY(lay_out_thaw_warmup(session, err));
     TH_TRY(set_trainable(session, &changed, err));
+    th_loader_close(session->loader); // of the stage before
+    session->loader = NULL;
     TH_TRY(open_trainable(session, err));
-    TH_TRY(open_loader(session, err));
 out:
     return rc;
 }

@@ -7,6 +7,7 @@
 #ifndef TH_TRAINER_STAGING_H
 #define TH_TRAINER_STAGING_H
 
+#include "trainer/frozen.h"
 #include "trainer/session.h"
 
 /* Lays out the stage of session->state. Errors: TH_EUSAGE (it does not fit), TH_EIO. Collective. */
@@ -29,5 +30,14 @@ double th_staging_rates(th_session *session);
 
 /* Writes the stage's state into session->state for a checkpoint. Local. */
 TH_MUST_CHECK th_code th_staging_remember(th_session *session, th_err *err);
+
+/* How a tower's cache is opened for the stage of session->options. folder [size] is where its path
+ * is put. Errors: TH_EUSAGE (the path is too long). Local. */
+TH_MUST_CHECK th_code th_staging_cache_options(const th_session *session, th_tower tower,
+                                               char *folder, size_t size,
+                                               th_frozen_cache_options *out, th_err *err);
+
+/* Closes the caches, and says in the log what this rank had from them. After the loader. Local. */
+void th_staging_close_caches(th_session *session);
 
 #endif

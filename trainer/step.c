@@ -271,13 +271,11 @@ static th_code forward_micro(th_step *step, int tower, int64_t i, th_tape **tape
                              th_err *err)
 {
     int64_t K = step->options.captions, first, n = micro_samples(step, i, &first);
-    int64_t size = step->options.parameters->model.image.size;
 
     const th_batch *batch = step->batch;
     if (tower == IMAGE)
-        return th_frozen_image_forward(
-            step->options.cache[IMAGE], &step->image, batch->pixels + first * size * size * 3,
-            batch->records + first, n, step->options.activations, tape, features, err);
+        return th_frozen_image_forward(step->options.cache[IMAGE], &step->image, batch, first, n,
+                                       step->options.activations, tape, features, err);
     th_captions captions = { .tokens = batch->tokens,
                              .offsets = batch->offsets + first * K,
                              .n = n * K };

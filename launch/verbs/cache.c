@@ -36,8 +36,10 @@ static th_code find_folder(const th_command_line *line, int words, char *out, si
     TH_CHECK(line->word_count == words, TH_EUSAGE, "see thaw help cache ls",
              "thaw %s takes %d word%s, not %d", line->verb, words, words == 1 ? "" : "s",
              line->word_count);
-    bool run = th_path_join(config, sizeof config, line->words[0], "config.resolved.yaml") &&
-               th_path_exists(config);
+    bool run = (th_path_join(config, sizeof config, line->words[0], "config.resolved.yaml") &&
+                th_path_exists(config)) ||
+               (th_path_join(config, sizeof config, line->words[0], "cache") &&
+                th_path_exists(config)); // built before the run
     TH_CHECK(run ? th_path_join(out, size, line->words[0], "cache")
                  : (size_t)snprintf(out, size, "%s", line->words[0]) < size,
              TH_EUSAGE, "use a shorter path", "path \"%s\" is too long", line->words[0]);
@@ -57,9 +59,14 @@ th_code th_verb_cache_ls(const th_command_line *line, th_err *err)
     for (int i = 0; i < count; i++) {
         const th_feature_cache_entry *entry = &entries[i];
         th_hash_print(entry->key, key);
-        printf("%s  %-5s  %-26s  %9lld rows  %9.1f MB  %s\n", key, entry->about.tower,
-               entry->about.cut, (long long)entry->rows, (double)entry->bytes / 1e6,
-               *entry->wrong ? entry->wrong : entry->about.description);
+        printf("%s  %-5s  %-26s  %9lld rows  %3lld view%s  %9.1f MB  ", key, entry->about.tower,
+               entry->about.cut, (long long)entry->rows, (long long)entry->views,
+               entry->views == 1 ? " " : "s", (double)entry->bytes / 1e6);
+        if (*entry->wrong)
+            printf("%s\n", entry->wrong);
+        else
+            printf("%s  %s  %s\n", entry->about.description, entry->about.input,
+                   entry->about.kernels);
     }
     if (count == 0)
         printf("no cache in %s\n", folder);

@@ -3,6 +3,7 @@
 #include "trainer/nn/attention_private.h"
 #include "trainer/nn/clones.h"
 #include "trainer/nn/elementary.h"
+#include "trainer/nn/kernels.h"
 
 int64_t th_attention_scratch(int64_t longest, int64_t head_dim)
 {
@@ -13,10 +14,9 @@ int64_t th_attention_scratch(int64_t longest, int64_t head_dim)
 static unit_forward *forward_kernel(void)
 {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    if (th_kernels() == TH_KERNELS_AVX512)
         return th_attention_avx512_forward;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    if (th_kernels() == TH_KERNELS_AVX2)
         return th_attention_avx2_forward;
 #endif
     return th_attention_any_forward;

@@ -8,6 +8,7 @@
 #define TH_TRAINER_NN_CLONES_H
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(TH_SANITIZE)
+#define TH_CLONED
 #define TH_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define TH_CLONES

@@ -3,116 +3,10 @@
  *
  * A world of one rank, a pack of 40 small records, and a text tower wide enough that its pages can
  * be counted. Steps are driven here one by one, so that the table can be looked at between them. */
-#include "stage_fixture.h"
-
-#include "tests/unit/dataloader/pack_fixture.h"
-#include "trainer/run.h"
-#include "trainer/staging.h"
+#include "session_fixture.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
-
-#define MOST_STAGES 4
-
-typedef struct {
-    char                folder[256], train[320];
-    stage_case          texts; // its pool holds the stages' texts
-    th_world            world;
-    th_stage            stages[MOST_STAGES];
-    th_schedule         schedule;
-    struct th_run_input input;
-    th_session         *session;
-} job;
-
-static int open_job(void **state)
-{
-    job   *j = calloc(1, sizeof *j);
-    void  *folder = NULL;
-    th_err err = { 0 };
-
-    if (!j || th_test_folder_open(&folder) != 0)
-        return -1;
-    (void)snprintf(j->folder, sizeof j->folder, "%s", (char *)folder);
-    free(folder);
-    th_test_path(j->train, sizeof j->train, j->folder, "pack");
-    if (mkdir(j->train, 0700) != 0 || th_arena_open(&j->texts.pool, 8 << 20, &err) != TH_OK)
-        return -1;
-    pack_write(j->train, &(pack_plan){ .records = 40, .shards = 1, .size = 16, .captions = 1 });
-    j->world.size = 1;
-    *state = j;
-    return 0;
-}
-
-static int close_job(void **state)
-{
-    job  *j = *state;
-    void *folder = strdup(j->folder);
-
-    th_session_close(j->session);
-    th_arena_close(&j->texts.pool);
-    free(j);
-    return th_test_folder_close(&folder);
-}
-
-#define MODEL                                                                                      \
-    ";batch=4;threads=1;memory_budget=512 MiB;model.preset=tiny;model.image.size=16;"              \
-    "model.image.patch=8;model.image.width=32;model.image.layers=4;model.image.heads=2;"           \
-    "model.text.context=16;model.text.width=192;model.text.layers=3;model.text.heads=3;"           \
-    "model.embed=16"
-
-static void begin(job *j, int count, const char *const stages[])
-{
-    th_err err = { 0 };
-    char   text[1024];
-
-    th_session_close(j->session);
-    j->session = NULL;
-    for (int i = 0; i < count; i++) {
-        (void)snprintf(text, sizeof text, "name=stage %d;%s%s", i + 1, stages[i], MODEL);
-        j->stages[i] = stage_of(&j->texts, text);
-        j->stages[i].options.train = j->train;
-        j->stages[i].options.val = NULL;
-    }
-    j->schedule =
-        (th_schedule){ .options = j->stages[0].options, .stages = j->stages, .stage_count = count };
-    j->input = (struct th_run_input){ .schedule = &j->schedule, .folder = j->folder, .config = "" };
-    th_assert_ok(th_session_open(&j->world, &j->input, &j->session, &err), &err);
-}
-
-// A step as the run's loop makes it, up to where stages are followed.
-static void train_step(th_session *s)
-{
-    const th_batch *batch;
-    th_step_result  result;
-    double          waited;
-    th_err          err = { 0 };
-
-    th_assert_ok(th_loader_next(s->loader, &batch, &waited, &err), &err);
-    (void)th_staging_rates(s);
-    th_assert_ok(th_step_gradient(s->step, batch, &result, &err), &err);
-    assert_true(result.finite);
-    th_adamw_update(&s->parameters, &s->adamw, s->row_rate, result.gradient_norm);
-    s->state.step++;
-    s->state.stage_step++;
-    s->state.samples_seen += s->options->batch;
-}
-
-static bool follow(th_session *s)
-{
-    bool   done;
-    th_err err = { 0 };
-
-    th_assert_ok(th_staging_follow(s, &done, &err), &err);
-    return done;
-}
-
-static void steps(th_session *s, int count)
-{
-    for (int i = 0; i < count; i++) {
-        train_step(s);
-        (void)follow(s);
-    }
-}
 
 // Share of the whole pages in an arena's part of the text tower that are in memory.
 static double resident(const th_parameters *p, const th_real *arena)
@@ -154,9 +48,9 @@ static void what_freezes_gives_its_memory_back(void **state)
 
     begin(j, 2, (const char *[]){ "train=all;for=2 steps", "freeze=text;for=3 steps" });
     const th_parameters *p = &j->session->parameters;
-    train_step(j->session);
+    (void)train_step(j->session);
     (void)follow(j->session);
-    train_step(j->session);
+    (void)train_step(j->session);
     assert_true(resident(p, p->gradient) > 0.99 && resident(p, p->exp_avg) > 0.99);
     double before = resident_bytes(), tower = 0;
     for (int i = 0; i < p->row_count; i++)
@@ -203,7 +97,7 @@ static void what_thaws_again_keeps_its_moments(void **state)
         th_real             *moment = p->exp_avg + p->rows[row].offset, *was = malloc(bytes);
         assert_non_null(was);
         steps(j->session, 1);
-        train_step(j->session);
+        (void)train_step(j->session);
         memcpy(was, moment, bytes);
         (void)follow(j->session);
         assert_int_equal(j->session->state.stage, 1);
@@ -266,7 +160,7 @@ static void a_thaw_leaves_old_moments_and_begins_new_ones(void **state)
     begin(j, 2, stages);
     th_parameters *p = &j->session->parameters;
     steps(j->session, 9);
-    train_step(j->session);
+    (void)train_step(j->session);
     moments before = copy_moments(p);
     int     fresh = 0;
     (void)follow(j->session);
@@ -278,7 +172,7 @@ static void a_thaw_leaves_old_moments_and_begins_new_ones(void **state)
         assert_memory_equal(before.exp_avg + at, p->exp_avg + at, bytes);
         assert_memory_equal(before.exp_avg_sq + at, p->exp_avg_sq + at, bytes);
     }
-    train_step(j->session);
+    (void)train_step(j->session);
     for (int i = 0; i < p->row_count; i++) {
         bool old = before.step[i] == 10, trains = p->rows[i].trainable;
         assert_int_equal(p->step[i], old ? 11 : trains ? 1 : 0);
@@ -356,7 +250,7 @@ static void what_does_not_fit_is_said(void **state)
     begin(j, 2, (const char *[]){ "train=heads;for=1 steps", "train=all;for=3 steps" });
     for (int i = 0; i < 2; i++)
         j->stages[i].options.memory_budget.count = (int64_t)20 << 20;
-    train_step(j->session);
+    (void)train_step(j->session);
     th_assert_error(th_staging_follow(j->session, &done, &err), TH_EUSAGE, &err,
                     "memory_budget is 20.0 MiB, and stage \"stage 2\" needs ");
 }
