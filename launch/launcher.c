@@ -1,5 +1,6 @@
 #include "launch/launcher.h"
 
+#include "base/log.h"
 #include "launch/environment.h"
 
 #include <errno.h>
@@ -130,4 +131,13 @@ th_code th_launch(const th_command_line *line, int64_t ranks, int *out, th_err *
              "stopped as asked before the first step");
 out:
     return rc;
+}
+
+void th_launch_say(bool speaks, th_err *err)
+{
+    if (speaks && err->code == TH_ESTOP)
+        th_info("%s; %s", err->what, err->fix);
+    else if (speaks)
+        th_log_error(TH_ALARM, err);
+    err->code = TH_OK;
 }

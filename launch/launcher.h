@@ -22,4 +22,9 @@ TH_MUST_CHECK th_code th_launch_prepare(th_err *err);
  * could take the wish. */
 TH_MUST_CHECK th_code th_launch(const th_command_line *line, int64_t ranks, int *out, th_err *err);
 
+/* Says how a job of ranks ended, when `speaks` (rank 0 for all), and takes the error out of err, so
+ * that main does not say it again. Before the world closes: once a rank has ended with a code other
+ * than 0, mpirun ends the others. */
+void th_launch_say(bool speaks, th_err *err);
+
 #endif

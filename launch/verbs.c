@@ -50,6 +50,12 @@ const th_verb th_verbs[] = {
       "Of a run, the newest good one.\n", th_verb_ckpt_show, th_ckpt_show_verb_options },
     { "ckpt verify", "RUN", "Read every checkpoint of a run against its hashes", NULL,
       th_verb_ckpt_verify, NULL },
+    { "cache build", "[-n N] run.yaml [--stage NAME] [option=value ...]",
+      "Compute ahead what the frozen towers of a stage make of each sample",
+      "Ranks share the work; what is there already is passed over, so a build that was stopped or "
+      "killed\n"
+      "goes on. The weights must be known by now: no stage in between trains them.\n",
+      th_verb_cache_build, th_cache_build_verb_options },
     { "cache ls", "RUN|FOLDER", "List what frozen towers have computed and kept", NULL,
       th_verb_cache_ls, NULL },
     { "cache rm", "RUN|FOLDER KEY, or --all", "Remove such a cache; a run that uses it goes on",

@@ -1,20 +1,15 @@
 #include "launch/verbs/train.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "comm/agree.h"
-#include "launch/environment.h"
 #include "launch/launcher.h"
 #include "launch/progress.h"
 #include "launch/run_directory.h"
-#include "launch/run_file.h"
+#include "launch/run_input.h"
 #include "launch/signals.h"
 #include "launch/verb.h"
-#include "trainer/run.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define POOL_BYTES ((size_t)8 << 20)
 
 typedef struct {
     bool    accept_changes;
@@ -41,17 +36,13 @@ void th_train_verb_options(th_option_set *out_sets, int *out_count)
 
 // What one rank of a job holds beside the run itself.
 typedef struct {
-    th_world         world;
-    th_schedule      schedule;
-    launch_options   launch;
-    th_arena         pool;
-    char             folder[1024];
-    th_run_directory directory; // rank 0
-    char            *resolved;  // the configuration, for the checkpoint
-    uint64_t         config_hash, program_hash;
-    th_progress      progress;
-    bool             began; // the progress line
-    th_eval_report   newest_eval;
+    th_world           world;
+    launch_options     launch;
+    th_run_input_files files;
+    th_run_directory   directory; // rank 0
+    th_progress        progress;
+    bool               began; // the progress line
+    th_eval_report     newest_eval;
 } job;
 
 static void on_step(void *context, const th_step_report *report)
@@ -64,7 +55,7 @@ static void on_step(void *context, const th_step_report *report)
     if (!this->began)
         th_progress_begin(&this->progress, "train", report->step - 1);
     this->began = true;
-    bool staged = !this->schedule.single;
+    bool staged = !this->files.schedule.single;
     int  used = snprintf(text, sizeof text, "%s%sstep %lld/%lld  loss %.4f  %.1f samples/s",
                         staged ? report->stage : "", staged ? "  " : "", (long long)report->step,
                          (long long)report->total_steps, report->loss,
@@ -95,27 +86,7 @@ static bool stop_asked(void *context)
     const job *this = context;
 
     return th_signals_stop_asked() ||
-           (this->world.rank == 0 && th_run_directory_halted(this->folder));
-}
-
-static th_code load(job *this, const th_command_line *line, th_err *err)
-{
-    char   *identity = NULL;
-    th_code rc = TH_OK;
-
-    TH_CHECK(line->word_count == 1, TH_EUSAGE, "thaw train run.yaml",
-             "thaw train takes one run file, not %d words", line->word_count);
-    TH_TRY(th_arena_open(&this->pool, POOL_BYTES, err));
-    TH_TRY(th_run_file_load(line->words[0], true, line, &this->pool, &this->schedule, err));
-    TH_TRY(th_run_directory_name(line->words[0], this->schedule.options.run_dir, this->folder,
-                                 sizeof this->folder, err));
-    TH_TRY(th_run_file_text(&this->schedule, true, &this->resolved, err));
-    TH_TRY(th_run_file_text(&this->schedule, false, &identity, err));
-    this->config_hash = th_hash(identity, strlen(identity));
-    TH_TRY(th_environment_program(&this->program_hash, err));
-out:
-    free(identity);
-    return rc;
+           (this->world.rank == 0 && th_run_directory_halted(this->files.folder));
 }
 
 static th_code open_directory(job *this, const char *run_file, th_err *err)
@@ -123,25 +94,22 @@ static th_code open_directory(job *this, const char *run_file, th_err *err)
     th_code rc = TH_OK;
 
     if (this->world.rank == 0)
-        rc = th_run_directory_open(this->folder, run_file, &this->schedule, this->resolved,
-                                   this->launch.accept_changes, &this->directory, err);
+        rc = th_run_directory_open(this->files.folder, run_file, &this->files.schedule,
+                                   this->files.resolved, this->launch.accept_changes,
+                                   &this->directory, err);
     return th_agree(&this->world, rc, err);
 }
 
 static th_code run(job *this, th_err *err)
 {
-    struct th_run_input input = { .schedule = &this->schedule,
-                                  .folder = this->folder,
-                                  .config = this->resolved,
-                                  .program_hash = this->program_hash,
-                                  .config_hash = this->config_hash,
-                                  .hooks = { on_step, on_eval, stop_asked, this } };
-    th_code             rc = TH_OK;
+    const char *folder = this->files.folder;
+    th_code     rc = TH_OK;
 
     if (this->world.rank == 0)
-        th_info("run \"%s\" on %d rank%s", this->folder, this->world.size,
+        th_info("run \"%s\" on %d rank%s", folder, this->world.size,
                 this->world.size == 1 ? "" : "s");
-    rc = th_run(&this->world, &input, err);
+    this->files.input.hooks = (th_run_hooks){ on_step, on_eval, stop_asked, this };
+    rc = th_run(&this->world, &this->files.input, err);
     if (this->began)
         th_progress_end(&this->progress);
     TH_TRY(rc);
@@ -149,20 +117,9 @@ static th_code run(job *this, th_err *err)
         rc = th_run_directory_done(&this->directory, err);
     TH_TRY(th_agree(&this->world, rc, err));
     if (this->world.rank == 0)
-        th_info("run \"%s\" is done", this->folder);
+        th_info("run \"%s\" is done", folder);
 out:
     return rc;
-}
-
-// Rank 0 speaks for all, and before the world closes: once a rank has ended with a code other than
-// 0, mpirun ends the others.
-static void say_how_it_ended(const job *this, th_err *err)
-{
-    if (this->world.rank == 0 && err->code == TH_ESTOP)
-        th_info("%s; %s", err->what, err->fix);
-    else if (this->world.rank == 0)
-        th_log_error(TH_ALARM, err);
-    err->code = TH_OK;
 }
 
 th_code th_verb_train(const th_command_line *line, th_err *err)
@@ -185,15 +142,14 @@ th_code th_verb_train(const th_command_line *line, th_err *err)
     TH_TRY(th_world_open(&argc, &argv, &this.world, err));
     th_log_setup(this.world.rank == 0 ? TH_INFO : TH_ALARM,
                  this.world.size > 1 ? this.world.rank : -1);
-    TH_TRY(th_agree(&this.world, load(&this, line, err), err));
+    TH_TRY(th_agree(&this.world, th_run_input_open(line, &this.files, err), err));
     TH_TRY(open_directory(&this, line->words[0], err));
     TH_TRY(run(&this, err));
 out:
     th_run_directory_close(&this.directory);
-    free(this.resolved);
-    th_arena_close(&this.pool);
+    th_run_input_close(&this.files);
     if (this.world.mpi && rc != TH_OK)
-        say_how_it_ended(&this, err);
+        th_launch_say(this.world.rank == 0, err);
     th_world_close(&this.world);
     return rc;
 }

@@ -64,15 +64,9 @@ grep -q 'tokens entering block 1 .* 5 views ' last.log || fail "ls does not tell
 
 RANDOM=11
 for life in 1 2 3 4; do
-    mpirun -n 2 --oversubscribe --bind-to none --quiet "$thaw" train views.yaml run_dir=killed cache.folder="$folder/mine" >life.log 2>&1 &
-    job=$!
+    start_ranks 2 train views.yaml run_dir=killed cache.folder="$folder/mine"
     sleep "0.$((RANDOM % 60 + 30))"
-    pids=$(pgrep -P $job -f "$thaw" || true)
-    kill -KILL $job $pids 2>/dev/null || true
-    wait $job 2>/dev/null || true
-    for pid in $pids; do
-        for ((i = 0; i < 100; i++)); do grep -qs '^State:.[^Z]' /proc/$pid/status || break; sleep 0.1; done
-    done
+    kill_ranks || true
 done
 expect 0 ranks 2 train views.yaml run_dir=killed cache.folder="$folder/mine"
 same_run killed
