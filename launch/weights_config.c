@@ -124,12 +124,14 @@ th_code th_weights_describe(const th_weights *weights, th_weights_about *out, th
 {
     const th_foreign_model *foreign = th_weights_foreign(weights);
     th_weights_about        about = { 0 };
+    th_tensor               bias;
     th_code                 rc = TH_OK;
 
     if (foreign)
         describe_foreign(foreign, &about);
     else
         TH_TRY(describe_own(weights, &about, err));
+    about.model.logit_bias = th_weights_shape(weights, "logit_bias", &bias);
     *out = about;
 out:
     return rc;

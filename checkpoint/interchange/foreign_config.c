@@ -11,8 +11,9 @@ void th_config_pixels(const json_t *mean, const json_t *deviation, th_foreign_mo
 {
     out->has_pixels = json_array_size(mean) == 3 && json_array_size(deviation) == 3;
     for (size_t i = 0; i < 3 && out->has_pixels; i++) {
-        out->mean[i] = json_number_value(json_array_get(mean, i));
+        out->mean[i] = json_number_value(json_array_get(mean, i)); // 0 of what is no number
         out->deviation[i] = json_number_value(json_array_get(deviation, i));
+        out->has_pixels = out->deviation[i] > 0;
     }
 }
 

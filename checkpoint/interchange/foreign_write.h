@@ -17,7 +17,8 @@ typedef struct {
 } th_foreign_tokenizer;
 
 /* Writes the config that belongs to such a file, under the names that its program looks for:
- * open_clip_config.json; or config.json and preprocessor_config.json. `bias`: the model has a row
+ * open_clip_config.json; or config.json and preprocessor_config.json. Both towers, mean and
+ * deviation must be set. `bias`: the model has a row
  * logit_bias. Errors: TH_EIO. */
 TH_MUST_CHECK th_code th_foreign_config_write(const char *folder, const th_foreign_model *model,
                                               const th_foreign_tokenizer *tokenizer, bool bias,

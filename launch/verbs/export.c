@@ -162,7 +162,6 @@ static th_code write_folder(const outgoing *model, const char *folder, th_format
     th_foreign_model     about = describe(model, format);
     int64_t              vocabulary = about.text.vocabulary;
     th_foreign_tokenizer tokenizer = { model->pack != NULL, vocabulary - 2, vocabulary - 1 };
-    bool                 bias = th_parameters_find(&model->parameters, "logit_bias") >= 0;
     char                 path[4096];
     const char *file = format == TH_OPEN_CLIP ? "open_clip_model.safetensors" : "model.safetensors";
     th_code     rc = TH_OK;
@@ -174,7 +173,7 @@ static th_code write_folder(const outgoing *model, const char *folder, th_format
     TH_CHECK(th_path_join(path, sizeof path, folder, file), TH_EUSAGE, "use a shorter path",
              "the path of \"%s\" is too long", folder);
     TH_TRY(write_weights(model, path, format, err));
-    TH_TRY(th_foreign_config_write(folder, &about, &tokenizer, bias, err));
+    TH_TRY(th_foreign_config_write(folder, &about, &tokenizer, model->about.model.logit_bias, err));
 out:
     return rc;
 }

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # tests/bench/run.sh - every benchmark, as JSON lines on stdout. Not a test: it judges nothing.
 #
-#     tests/bench/run.sh [NAME ...]       step tiny scaling stages loss loader tokenizer pack checkpoint startup
+#     tests/bench/run.sh [NAME ...]       step tiny scaling stages loss loader tokenizer pack checkpoint import startup
 #
 # Takes about ten minutes on two cores, and wants the machine for itself. Figures that are compared are
 # measured in turns within one process, or in turns by this script.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-names=${*:-step tiny scaling stages loss loader tokenizer pack checkpoint startup}
+names=${*:-step tiny scaling stages loss loader tokenizer pack checkpoint import startup}
 bin=build
 scratch=$(mktemp -d build/bench.XXXXXX)
 trap 'rm -rf "$scratch"' EXIT
@@ -101,6 +101,7 @@ for name in $names; do
         ;;
     loader | pack | checkpoint) $bin/bench_$name "$scratch" ;;
     tokenizer) $bin/bench_tokenizer ;;
+    import) $bin/bench_import "$scratch" $bin/thaw ;;
     startup) startup ;;
     *)
         echo "unknown benchmark $name" >&2

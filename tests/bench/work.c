@@ -11,13 +11,16 @@ _Bool th_work_model(const char *preset, th_model_config *out)
     th_text_config clip = {
         .context = 77, .vocabulary = 49408, .width = 512, .layers = 12, .heads = 8
     };
+    th_text_config tiny = {
+        .context = 77, .vocabulary = 8192, .width = 192, .layers = 4, .heads = 3
+    };
 
     if (strcmp(preset, "ViT-B-32") == 0)
-        *out = (th_model_config){ { 224, 32, 768, 12, 12 }, clip, 512, TH_GELU };
+        *out = (th_model_config){ .image = { 224, 32, 768, 12, 12 }, .text = clip, .embed = 512 };
     else if (strcmp(preset, "ViT-B-16") == 0)
-        *out = (th_model_config){ { 224, 16, 768, 12, 12 }, clip, 512, TH_GELU };
+        *out = (th_model_config){ .image = { 224, 16, 768, 12, 12 }, .text = clip, .embed = 512 };
     else if (strcmp(preset, "tiny") == 0)
-        *out = (th_model_config){ { 64, 8, 192, 6, 3 }, { 77, 8192, 192, 4, 3 }, 128, TH_GELU };
+        *out = (th_model_config){ .image = { 64, 8, 192, 6, 3 }, .text = tiny, .embed = 128 };
     else
         return 0;
     return 1;

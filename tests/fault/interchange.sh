@@ -105,6 +105,22 @@ has '[0-9]+ parameters are read from "hf"'
 expect 2 "$thaw" train from.yaml run_dir=runs/y model.image.layers=3
 has 'option model.image.layers is 3'
 
+# --- the bias of a sigmoid loss goes with the model where the format has a place for it ---
+expect 0 "$thaw" train run.yaml for=2steps run_dir=runs/sigmoid loss.kind=sigmoid
+expect 0 "$thaw" export runs/sigmoid --out sigmoid
+grep -q '"init_logit_bias"' sigmoid/open_clip_config.json || fail "open_clip is not told of the bias"
+expect 0 "$thaw" import --from sigmoid --out sigmoid.h5
+expect 0 "$thaw" export sigmoid.h5 --out again
+same sigmoid/open_clip_model.safetensors again/open_clip_model.safetensors
+expect 0 "$thaw" export sigmoid.h5 --format hf --out sigmoid_hf
+has 'no place for "logit_bias"'
+sed -i 's/init:.*/init: {from: sigmoid}/' from.yaml
+expect 0 "$thaw" train from.yaml run_dir=runs/softmax
+has '1 tensors of "sigmoid" are not read: logit_bias'
+sed -i 's/init:.*/init: {from: sigmoid_hf}/' from.yaml
+expect 0 "$thaw" train from.yaml run_dir=runs/sigmoid2 loss.kind=sigmoid
+has '1 parameters are not in "sigmoid_hf": logit_bias'
+
 # --- BERT's text tower keeps thaw's own names ---
 expect 0 "$thaw" train run.yaml for=2steps run_dir=runs/bert model.text.kind=bert model.text.pool=mean
 expect 2 "$thaw" export runs/bert --out bert
