@@ -161,7 +161,7 @@ static th_code write_folder(const outgoing *model, const char *folder, th_format
 {
     th_foreign_model     about = describe(model, format);
     int64_t              vocabulary = about.text.vocabulary;
-    th_foreign_tokenizer tokenizer = { model->pack != NULL, vocabulary - 2, vocabulary - 1 };
+    th_foreign_tokenizer tokenizer = { false, vocabulary - 2, vocabulary - 1 };
     char                 path[4096];
     const char *file = format == TH_OPEN_CLIP ? "open_clip_model.safetensors" : "model.safetensors";
     th_code     rc = TH_OK;
