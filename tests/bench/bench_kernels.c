@@ -6,6 +6,7 @@
  * is not counted. The ratio is of the medians. */
 #include "tests/bench/gemm_floor.h"
 #include "tests/bench/report.h"
+#include "tests/bench/work.h"
 #include "trainer/towers/tower.h"
 
 #include <omp.h>
@@ -26,19 +27,6 @@ typedef struct {
     th_real       *features, *d_features;
     th_arena       arena;
 } job;
-
-static bool find_model(const char *preset, th_model_config *out)
-{
-    static const th_model_config b32 = {
-        { 224, 32, 768, 12, 12 }, { 77, 49408, 512, 12, 8 }, 512, TH_GELU
-    };
-    static const th_model_config tiny = {
-        { 64, 8, 192, 6, 3 }, { 77, 8192, 192, 4, 3 }, 128, TH_GELU
-    };
-
-    *out = strcmp(preset, "tiny") == 0 ? tiny : b32;
-    return strcmp(preset, "tiny") == 0 || strcmp(preset, "ViT-B-32") == 0;
-}
 
 static th_code job_open(job *j, const th_model_config *model, th_tower tower, int64_t n,
                         int64_t tokens, th_err *err)
@@ -118,7 +106,7 @@ static th_code run(char **argv, int rounds, th_err *err)
     th_model_config model;
     th_code         rc = TH_OK;
 
-    TH_CHECK(find_model(argv[1], &model), TH_EUSAGE, "", "unknown preset \"%s\"", argv[1]);
+    TH_CHECK(th_work_model(argv[1], &model), TH_EUSAGE, "", "unknown preset \"%s\"", argv[1]);
     TH_CHECK(n > 0 && tokens > 0 && tokens <= model.text.context, TH_EUSAGE, "", "bad sizes");
     TH_TRY(job_open(&j, &model, tower, n, tokens, err));
     TH_TRY(th_floor_open(&floor, err));

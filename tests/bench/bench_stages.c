@@ -75,7 +75,9 @@ static th_code open_cache(job *j, int stage, th_feature_cache **out, th_err *err
 // One stage of one round: a step that fills the cache and warms up, then the one that is timed.
 static th_code run_stage(job *j, int stage, double *out_seconds, th_err *err)
 {
-    th_adamw          adamw = { 0.9, 0.98, 1e-6, 0.2, 1.0 };
+    th_adamw adamw = {
+        .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-6, .weight_decay = 0.2, .clip_norm = 1.0
+    };
     th_feature_cache *cache = NULL;
     th_step          *step = NULL;
     th_step_result    result;

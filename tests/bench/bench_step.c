@@ -51,9 +51,11 @@ static th_code run(th_world *world, char **argv, int steps, th_err *err)
     double         *rate = NULL;
     th_batch       *batch = NULL;
     int64_t         B = atoll(argv[2]), tokens = atoll(argv[3]);
-    th_adamw        adamw = { 0.9, 0.98, 1e-6, 0.2, 1.0 };
-    size_t          budget = (size_t)12 << 30;
-    th_code         rc = TH_OK;
+    th_adamw        adamw = {
+               .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-6, .weight_decay = 0.2, .clip_norm = 1.0
+    };
+    size_t  budget = (size_t)12 << 30;
+    th_code rc = TH_OK;
 
     TH_CHECK(th_work_model(argv[1], &model), TH_EUSAGE, "", "unknown preset \"%s\"", argv[1]);
     TH_TRY(th_parameters_open(&model, &parameters, err));
