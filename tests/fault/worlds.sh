@@ -37,5 +37,14 @@ compare softmax
 compare sigmoid loss.kind=sigmoid loss.mask_duplicates=true
 [ "$(head -1 runs/softmax-1/metrics.jsonl)" = "$(head -1 runs/sigmoid-1/metrics.jsonl)" ] ||
     fail "other parameters train"
+# Weights without their run: the loss is told by the table, the mask is not.
+sed -i 's/mask_duplicates: true/mask_duplicates: false/' runs/sigmoid-1/config.resolved.yaml
+expect 0 "$thaw" import --from "$(newest runs/sigmoid-1)" --out weights.h5
+expect 0 "$thaw" eval weights.h5 --data packs/val --json
+mv last.log weights
+expect 0 "$thaw" eval runs/sigmoid-1 --json
+[ "$(grep -o 'val/loss": [^,]*' weights)" = "$(grep -o 'val/loss": [^,]*' last.log)" ] ||
+    fail "the loss of weights is another: $(cat weights last.log)"
+[ "$(grep -o 'val/loss": [^,]*' last.log)" != "$(grep -o 'val/loss": [^,]*' eval.3)" ] || fail "nothing was masked"
 if cmp -s <(metric train/loss runs/softmax-1) <(metric train/loss runs/sigmoid-1); then fail "one loss"; fi
 echo "1, 2, 3 and 4 ranks: the same samples, the same losses"
