@@ -13,7 +13,8 @@
 #define MOST_DEPTH   8
 #define NAME_BYTES   128
 #define MOST_OPTIONS 512
-#define MOST_PATH    80 // of a message: the end of the path
+#define MOST_PATH    80   // of a message: the end of the path
+#define LIST_BYTES   4096 // of a list, written as text
 
 struct th_config {
     const char     *path;
@@ -97,7 +98,7 @@ static th_code sequence_text(reader *in, yaml_node_t *node, char *out, size_t si
                                  used > 1 ? ", " : "", (char *)child->data.scalar.value);
         if (used + 2 > size) {
             rc = th_fail(err, TH_EUSAGE, "see thaw help train", __FILE__, __LINE__,
-                         "this list is too long");
+                         "this list has more than %d bytes, written as text", LIST_BYTES - 1);
             return at(in, child->start_mark, err);
         }
     }
@@ -127,7 +128,7 @@ static th_code walk_pair(reader *in, yaml_node_pair_t *pair, const char *prefix,
 {
     yaml_node_t *key = yaml_document_get_node(in->document, pair->key);
     yaml_node_t *value = yaml_document_get_node(in->document, pair->value);
-    char         name[NAME_BYTES], list[256];
+    char         name[NAME_BYTES], list[LIST_BYTES];
     th_code      rc = TH_OK;
 
     if (in->skip && !*prefix && key->type == YAML_SCALAR_NODE &&

@@ -29,6 +29,7 @@ const th_verb th_verbs[] = {
       "the\n"
       "environment (THAW_OPTIMIZER_LR) or from the command line (optimizer.lr=1e-4); the later "
       "wins.\n"
+      "`thaw help stages` tells what may stand in an item of stages.\n"
       "USR1, TERM, INT or `thaw stop RUN`: checkpoint at the next step, exit code 85.\n",
       th_verb_train, th_train_verb_options },
     { "eval", "RUN [--data PACK] [--json]", "Measure recall of a run's newest checkpoint",
@@ -69,6 +70,7 @@ const th_verb th_verbs[] = {
       "cannot "
       "work.\n",
       th_verb_doctor, th_doctor_verb_options },
-    { "help", "[COMMAND]", "Tell more of a command", NULL, th_verb_help, NULL },
+    { "help", "[COMMAND|stages]", "Tell more of a command, or the options of a stage", NULL,
+      th_verb_help, NULL },
 };
 const int th_verb_count = sizeof th_verbs / sizeof *th_verbs;

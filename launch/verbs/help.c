@@ -1,4 +1,5 @@
 #include "launch/verb.h"
+#include "trainer/schedule/stage.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -30,6 +31,26 @@ static void print_one(const th_verb *verb)
     }
 }
 
+// What may stand in an item of stages: of the stage alone, and of the run where a stage may differ.
+static void print_stages(void)
+{
+    th_option_set own = { th_stage_table, th_stage_table_count, NULL };
+
+    printf(
+        "A run file may have stages: a list, each item with these options (docs/stages.md):\n\n");
+    th_options_print_help(&own, 1, stdout);
+    printf("\nand with those of the run that may differ by stage (thaw help train):\n\n ");
+    for (int i = 0, column = 1; i < th_train_table_count; i++) {
+        if (th_train_table[i].when != TH_PER_STAGE)
+            continue;
+        int width = (int)strlen(th_train_table[i].name) + 1;
+        if (column + width > 78)
+            column = printf("\n ") - 1;
+        column += printf(" %s", th_train_table[i].name);
+    }
+    printf("\n");
+}
+
 th_code th_verb_help(const th_command_line *line, th_err *err)
 {
     char    name[64];
@@ -37,6 +58,10 @@ th_code th_verb_help(const th_command_line *line, th_err *err)
 
     if (line->word_count == 0) {
         print_all("thaw");
+        goto out;
+    }
+    if (strcmp(line->words[0], "stages") == 0) {
+        print_stages();
         goto out;
     }
     (void)snprintf(name, sizeof name, line->word_count > 1 ? "%s %s" : "%s", line->words[0],

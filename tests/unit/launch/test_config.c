@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "launch/config.h"
 #include "launch/verb.h"
-#include "trainer/options.h"
+#include "trainer/schedule/stage.h"
 
 typedef struct {
     char             folder[256], path[512], log[512];
@@ -311,6 +311,42 @@ static void the_tables_of_all_verbs_hold(void **state)
     }
 }
 
+// A list of `count` patterns of ten bytes, as YAML and as the option's text.
+static char *list_of(int count, bool quoted)
+{
+    size_t room = (size_t)count * 16 + 64, used = 0;
+    char  *text = calloc(1, room);
+
+    assert_non_null(text);
+    used = (size_t)snprintf(text, room, "%s", quoted ? "train: [" : "[");
+    for (int i = 0; i < count; i++)
+        used += (size_t)snprintf(text + used, room - used,
+                                 quoted ? "%s'*.ln_%04d*'" : "%s*.ln_%04d*", i ? ", " : "", i);
+    (void)snprintf(text + used, room - used, "]");
+    return text;
+}
+
+static void lists_of_patterns_may_be_long(void **state)
+{
+    fixture         *f = *state;
+    th_stage_options stage = { 0 };
+    th_option_set    set = { th_stage_table, th_stage_table_count, &stage };
+    th_err           err = { 0 };
+    char            *yaml = list_of(340, true), *want = list_of(340, false);
+
+    assert_in_range(strlen(want), 4050, 4095);
+    th_assert_ok(th_file_replace(f->path, yaml, strlen(yaml), &err), &err);
+    th_assert_ok(th_config_load(f->path, false, NULL, &set, 1, &f->pool, &err), &err);
+    assert_string_equal(stage.train, want);
+    free(yaml), free(want);
+
+    yaml = list_of(345, true); // 4140 bytes
+    th_assert_ok(th_file_replace(f->path, yaml, strlen(yaml), &err), &err);
+    th_assert_error(th_config_load(f->path, false, NULL, &set, 1, &f->pool, &err), TH_EUSAGE, &err,
+                    "this list has more than 4095 bytes");
+    free(yaml);
+}
+
 #define WITH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -324,6 +360,7 @@ int main(void)
         WITH(an_alias_bomb_ends_at_once),
         WITH(the_command_line_wins_over_the_environment_over_the_file),
         WITH(the_resolved_text_reads_back),
+        WITH(lists_of_patterns_may_be_long),
         cmocka_unit_test(the_tables_of_all_verbs_hold),
     };
 
