@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char fix_write[] = "check that the folder exists, is writable and has space";
@@ -82,7 +83,9 @@ out:
     return rc == TH_OK ? TH_OK : th_during(err, "publishing \"%s\"", name);
 }
 
-th_code th_file_replace(const char *path, const void *bytes, size_t size, th_err *err)
+// A whole small file, written through "<path>.tmp" and published by flushing and renaming, or by
+// renaming alone.
+static th_code replace(const char *path, const void *bytes, size_t size, _Bool flushed, th_err *err)
 {
     th_code rc = TH_OK;
     char    tmp[PATH_MAX] = "";
@@ -97,13 +100,27 @@ th_code th_file_replace(const char *path, const void *bytes, size_t size, th_err
     fd = -1;
     TH_CHECK(closed == 0, TH_EIO, fix_write, "could not close file \"%s\": %s", tmp,
              strerror(errno));
-    TH_TRY(th_file_publish(AT_FDCWD, tmp, path, err));
+    if (flushed)
+        TH_TRY(th_file_publish(AT_FDCWD, tmp, path, err));
+    else
+        TH_CHECK(rename(tmp, path) == 0, TH_EIO, fix_write,
+                 "could not rename file \"%s\" to \"%s\": %s", tmp, path, strerror(errno));
 out:
     if (fd >= 0)
         (void)close(fd);
     if (rc != TH_OK)
         (void)unlink(tmp); // gives the space back
     return rc;
+}
+
+th_code th_file_replace(const char *path, const void *bytes, size_t size, th_err *err)
+{
+    return replace(path, bytes, size, 1, err);
+}
+
+th_code th_file_replace_unflushed(const char *path, const void *bytes, size_t size, th_err *err)
+{
+    return replace(path, bytes, size, 0, err);
 }
 
 // Reads to the end, as far as the limit allows. The size that the file system tells is only a first
@@ -206,6 +223,24 @@ _Bool th_path_join(char *out, size_t size, const char *folder, const char *name)
     return needed >= 0 && (size_t)needed < size;
 }
 
+// flock, which is tried again for a fifth of a second: th_file_locked holds it for a moment.
+static int take(int fd)
+{
+    struct timespec pause = { .tv_nsec = 20 * 1000000L };
+    int             rc;
+
+    for (int i = 0; (rc = flock(fd, LOCK_EX | LOCK_NB)) != 0 && errno == EWOULDBLOCK && i < 10; i++)
+        (void)nanosleep(&pause, NULL); // shorter when a signal comes
+    return rc;
+}
+
+static void read_owner(int fd, char *owner, size_t size)
+{
+    ssize_t got = pread(fd, owner, size - 1, 0);
+
+    owner[got > 0 ? got : 0] = '\0';
+}
+
 // flock, not fcntl: an fcntl lock is lost as soon as anything in the process closes any descriptor
 // of the file. Linux passes flock on to NFS servers too.
 th_code th_file_lock(const char *path, const char *owner, int *out, th_err *err)
@@ -216,11 +251,10 @@ th_code th_file_lock(const char *path, const char *owner, int *out, th_err *err)
 
     TH_CHECK(fd >= 0, TH_EIO, fix_write, "could not open lock file \"%s\": %s", path,
              strerror(errno));
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (take(fd) != 0) {
         TH_CHECK(errno == EWOULDBLOCK, TH_EIO, "use a file system that has locks",
                  "could not lock file \"%s\": %s", path, strerror(errno));
-        ssize_t got = pread(fd, holder, sizeof holder - 1, 0);
-        holder[got > 0 ? got : 0] = '\0';
+        read_owner(fd, holder, sizeof holder);
         TH_FAIL(TH_EUSAGE, "wait for it, stop it, or use another run directory",
                 "\"%s\" is locked by %s", path, holder[0] ? holder : "another process");
     }
@@ -232,5 +266,29 @@ th_code th_file_lock(const char *path, const char *owner, int *out, th_err *err)
 out:
     if (fd >= 0)
         (void)close(fd);
+    return rc;
+}
+
+// flock cannot be asked who holds a lock. A shared lock that is given up at once is the question.
+th_code th_file_locked(const char *path, _Bool *out, char *owner, size_t size, th_err *err)
+{
+    th_code rc = TH_OK;
+    int     fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    *out = 0;
+    *owner = '\0';
+    if (fd < 0 && errno == ENOENT)
+        return TH_OK;
+    TH_CHECK(fd >= 0, TH_EIO, fix_read, "could not open lock file \"%s\": %s", path,
+             strerror(errno));
+    if (flock(fd, LOCK_SH | LOCK_NB) != 0) {
+        TH_CHECK(errno == EWOULDBLOCK, TH_EIO, "use a file system that has locks",
+                 "could not look at the lock of file \"%s\": %s", path, strerror(errno));
+        *out = 1;
+        read_owner(fd, owner, size);
+    }
+out:
+    if (fd >= 0)
+        (void)close(fd); // gives up what it got
     return rc;
 }

@@ -22,6 +22,11 @@ TH_MUST_CHECK th_code th_file_publish(int dir, const char *tmp, const char *name
 TH_MUST_CHECK th_code th_file_replace(const char *path, const void *bytes, size_t size,
                                       th_err *err);
 
+/* The same without flushing: readers see the old file or the new one, but a power cut may undo it.
+ * For what is written often and can be missed. Errors: TH_EIO. */
+TH_MUST_CHECK th_code th_file_replace_unflushed(const char *path, const void *bytes, size_t size,
+                                                th_err *err);
+
 /* Flushes the directory that holds `path`, so that a rename or unlink in it is durable. */
 TH_MUST_CHECK th_code th_flush_folder_of(const char *path, th_err *err);
 
@@ -43,5 +48,11 @@ _Bool th_path_join(char *out, size_t size, const char *folder, const char *name)
  * it. Errors: TH_EUSAGE when another process holds it (`what` quotes that owner), TH_EIO. *out is
  * the open file: close() gives the lock up. */
 TH_MUST_CHECK th_code th_file_lock(const char *path, const char *owner, int *out, th_err *err);
+
+/* Does a process, on any node, hold that lock? `owner` gets what it has written into the file,
+ * empty when nobody does. A file that is not there is not locked. Whoever takes the lock at this
+ * very moment waits a little and gets it. Errors: TH_EIO. */
+TH_MUST_CHECK th_code th_file_locked(const char *path, _Bool *out, char *owner, size_t size,
+                                     th_err *err);
 
 #endif

@@ -6,6 +6,8 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <sys/file.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -280,6 +282,57 @@ static void lock_is_held_by_one_process(void **state)
     th_assert_error(th_file_lock(*state, "x", &fd, &err), TH_EIO, &err, "could not open lock file");
 }
 
+// Looking at a lock takes nothing away, and a process that starts at that moment gets it.
+static void a_lock_may_be_looked_at(void **state)
+{
+    char   path[PATH_MAX], owner[64];
+    bool   held = true;
+    th_err err = { 0 };
+    int    fd = -1, status = -1;
+
+    th_test_path(path, sizeof path, *state, "lock");
+    th_assert_ok(th_file_locked(path, &held, owner, sizeof owner, &err), &err);
+    assert_false(held); // it is not even there, and was not made
+    assert_false(th_path_exists(path));
+    th_assert_ok(th_file_lock(path, "node7 pid 4711", &fd, &err), &err);
+    th_assert_ok(th_file_locked(path, &held, owner, sizeof owner, &err), &err);
+    assert_true(held);
+    assert_string_equal(owner, "node7 pid 4711");
+    assert_int_equal(try_lock_elsewhere(path, "locked by node7 pid 4711"), TH_EUSAGE); // still
+    assert_int_equal(close(fd), 0);
+    th_assert_ok(th_file_locked(path, &held, owner, sizeof owner, &err), &err);
+    assert_false(held);
+    assert_string_equal(owner, "");
+
+    int look = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(look >= 0 && flock(look, LOCK_SH) == 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit((int)th_file_lock(path, "the child", &fd, &err));
+    (void)usleep(50000); // the child waits meanwhile
+    assert_int_equal(flock(look, LOCK_UN), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == TH_OK);
+    (void)close(look);
+}
+
+static void replace_unflushed_renames(void **state)
+{
+    char   path[PATH_MAX], tmp[PATH_MAX];
+    th_err err = { 0 };
+
+    th_test_path(path, sizeof path, *state, "x");
+    th_test_path(tmp, sizeof tmp, *state, "x.tmp");
+    write_text(path, "a longer text");
+    th_assert_ok(th_file_replace_unflushed(path, "new", 3, &err), &err);
+    assert_text(path, "new");
+    assert_false(th_path_exists(tmp));
+    th_test_path(path, sizeof path, *state, "none/x");
+    th_assert_error(th_file_replace_unflushed(path, "new", 3, &err), TH_EIO, &err,
+                    "could not make file");
+}
+
 int main(void)
 {
 #define IN_FOLDER(test)                                                                            \
@@ -287,6 +340,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(replace_makes_and_replaces),
         IN_FOLDER(replace_that_fails_leaves_the_old_file),
+        IN_FOLDER(replace_unflushed_renames),
         IN_FOLDER(publish_renames),
         cmocka_unit_test(write_all_goes_on_when_interrupted),
         cmocka_unit_test(write_all_tells_what_went_wrong),
@@ -294,6 +348,7 @@ int main(void)
         IN_FOLDER(folders_are_made),
         cmocka_unit_test(paths_join),
         IN_FOLDER(lock_is_held_by_one_process),
+        IN_FOLDER(a_lock_may_be_looked_at),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
