@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "trainer/scalars.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,12 @@ struct th_metrics {
     size_t          pending_bytes, pending_room;
     bool            alarmed; // a full disk is said once, not at every step
 };
+
+typedef struct {
+    FILE  *to;
+    char  *text;
+    size_t size;
+} line;
 
 static const char *const fix = "check that the run directory exists, is writable and has space";
 
@@ -111,7 +118,7 @@ out:
 }
 
 // A line is kept in memory until it is written, so a disk that is full for a while loses none.
-static th_code append(th_metrics *metrics, const char *line, size_t size, th_err *err)
+static th_code append(th_metrics *metrics, const char *text, size_t size, th_err *err)
 {
     th_err  full = { 0 };
     th_code rc = TH_OK;
@@ -124,7 +131,7 @@ static th_code append(th_metrics *metrics, const char *line, size_t size, th_err
         metrics->pending = grown;
         metrics->pending_room = room;
     }
-    memcpy(metrics->pending + metrics->pending_bytes, line, size);
+    memcpy(metrics->pending + metrics->pending_bytes, text, size);
     metrics->pending_bytes += size;
     if (write_pending(metrics, &full) != TH_OK && !metrics->alarmed) {
         th_log_error(TH_ALARM, &full);
@@ -135,67 +142,98 @@ out:
     return rc;
 }
 
-th_code th_metrics_step(th_metrics *metrics, const th_step_report *report, th_err *err)
+static th_code line_open(line *out, th_err *err)
 {
-    char    line[512], loss[32], norm[32], scale[32], lr[32];
     th_code rc = TH_OK;
 
-    int size = snprintf(
-        line, sizeof line,
-        "{\"step\": %lld, \"samples_seen\": %lld, \"train/loss\": %s, \"train/grad_norm\": %s, "
-        "\"train/logit_scale\": %s, \"train/lr\": %s%s}\n",
-        (long long)report->step, (long long)report->samples_seen,
-        number(report->loss, loss, sizeof loss), number(report->grad_norm, norm, sizeof norm),
-        number(report->logit_scale, scale, sizeof scale), number(report->lr, lr, sizeof lr),
-        report->skipped ? ", \"train/skipped\": true" : "");
-    TH_TRY(append(metrics, line, (size_t)size, err));
+    *out = (line){ 0 };
+    out->to = open_memstream(&out->text, &out->size);
+    TH_CHECK(out->to, TH_EIO, fix, "could not write a line of metrics: no memory");
+out:
+    return rc;
+}
+
+// Ends the line and hands it on. The line is gone afterwards.
+static th_code line_append(line *this, th_metrics *metrics, th_err *err)
+{
+    th_code rc = TH_OK;
+
+    (void)fputs("}\n", this->to);
+    int closed = fclose(this->to); // tells of all that went wrong before
+    TH_CHECK(closed == 0, TH_EIO, fix, "could not write a line of metrics: no memory");
+    TH_TRY(append(metrics, this->text, this->size, err));
+out:
+    free(this->text);
+    return rc;
+}
+
+static void put(line *this, const char *name, double value)
+{
+    char text[32];
+
+    (void)fprintf(this->to, ", \"%s\": %s", name, number(value, text, sizeof text));
+}
+
+th_code th_metrics_step(th_metrics *metrics, const th_step_report *report, th_err *err)
+{
+    char    timing[512];
+    line    computed;
+    double  value;
+    th_code rc = TH_OK;
+
+    TH_TRY(line_open(&computed, err));
+    (void)fprintf(computed.to, "{\"step\": %lld, \"samples_seen\": %lld", (long long)report->step,
+                  (long long)report->samples_seen);
+    for (int i = 0; i < th_step_scalar_count; i++)
+        if (th_step_scalar(&th_step_scalars[i], report, &value))
+            put(&computed, th_step_scalars[i].name, value);
+    if (report->group_rates && *report->group_rates)
+        (void)fprintf(computed.to, ", \"train/lr/groups\": %s", report->group_rates);
+    if (report->skipped)
+        (void)fputs(", \"train/skipped\": true", computed.to);
+    TH_TRY(line_append(&computed, metrics, err));
 
     double rate = report->seconds > 0 ? (double)report->batch / report->seconds : 0;
-    size = snprintf(line, sizeof line,
-                    "{\"step\": %lld, \"train/step_time\": %.6f, \"train/data_time\": %.6f, "
-                    "\"train/checkpoint_time\": %.6f, \"train/samples_per_second\": %.2f}\n",
-                    (long long)report->step, report->seconds, report->data_seconds,
-                    report->checkpoint_seconds, rate);
+    int    size = snprintf(timing, sizeof timing,
+                           "{\"step\": %lld, \"train/step_time\": %.6f, \"train/data_time\": %.6f, "
+                              "\"train/checkpoint_time\": %.6f, \"train/samples_per_second\": %.2f}\n",
+                           (long long)report->step, report->seconds, report->data_seconds,
+                           report->checkpoint_seconds, rate);
     // Timings are for the eye: a full disk has been said above, and a line less hurts nobody.
-    (void)!write(metrics->timings, line, (size_t)size);
+    (void)!write(metrics->timings, timing, (size_t)size);
 out:
     return rc;
 }
 
 th_code th_metrics_eval(th_metrics *metrics, const th_eval_report *report, th_err *err)
 {
-    const th_retrieval *found = &report->retrieval;
-    char                line[1024], loss[32];
-
-    int size =
-        snprintf(line, sizeof line,
-                 "{\"step\": %lld, \"val/loss\": %s, \"val/text_to_image_R@1\": %.9g, "
-                 "\"val/text_to_image_R@5\": %.9g, \"val/text_to_image_R@10\": %.9g, "
-                 "\"val/text_to_image_median_rank\": %.9g, \"val/image_to_text_R@1\": %.9g, "
-                 "\"val/image_to_text_R@5\": %.9g, \"val/image_to_text_R@10\": %.9g, "
-                 "\"val/image_to_text_median_rank\": %.9g}\n",
-                 (long long)report->step, number(report->loss, loss, sizeof loss),
-                 found->text_to_image[0], found->text_to_image[1], found->text_to_image[2],
-                 found->text_to_image_median, found->image_to_text[0], found->image_to_text[1],
-                 found->image_to_text[2], found->image_to_text_median);
-    return append(metrics, line, (size_t)size, err);
-}
-
-th_code th_metrics_event(th_metrics *metrics, int64_t step, const char *event, const char *stage,
-                         const char *group, int64_t image, int64_t text, th_err *err)
-{
-    char   *line = NULL;
-    json_t *json = json_pack("{s:I, s:s, s:s, s:s*, s:I, s:I}", "step", (json_int_t)step, "stage",
-                             stage, "event", event, "group", group, "trainable/image",
-                             (json_int_t)image, "trainable/text", (json_int_t)text);
+    line    computed;
     th_code rc = TH_OK;
 
-    line = json ? json_dumps(json, 0) : NULL;
-    TH_CHECK(line, TH_EIO, fix, "could not write an event: no memory");
-    TH_TRY(append(metrics, line, strlen(line), err));
+    TH_TRY(line_open(&computed, err));
+    (void)fprintf(computed.to, "{\"step\": %lld", (long long)report->step);
+    for (int i = 0; i < th_eval_scalar_count; i++)
+        put(&computed, th_eval_scalars[i].name, th_eval_scalar(&th_eval_scalars[i], report));
+    TH_TRY(line_append(&computed, metrics, err));
+out:
+    return rc;
+}
+
+th_code th_metrics_event(th_metrics *metrics, const th_stage_event *event, th_err *err)
+{
+    char   *written = NULL;
+    json_t *json =
+        json_pack("{s:I, s:s, s:s, s:s*, s:I, s:I}", "step", (json_int_t)event->step, "stage",
+                  event->stage, "event", event->event, "group", event->group, "trainable/image",
+                  (json_int_t)event->image, "trainable/text", (json_int_t)event->text);
+    th_code rc = TH_OK;
+
+    written = json ? json_dumps(json, 0) : NULL;
+    TH_CHECK(written, TH_EIO, fix, "could not write an event: no memory");
+    TH_TRY(append(metrics, written, strlen(written), err));
     TH_TRY(append(metrics, "\n", 1, err));
 out:
-    free(line);
+    free(written);
     json_decref(json);
     return rc;
 }

@@ -19,19 +19,16 @@ TH_MUST_CHECK th_code th_metrics_open(const char *folder, int64_t bytes, th_metr
                                       th_err *err);
 void                  th_metrics_close(th_metrics *metrics); // accepts NULL
 
-/* One line a step: step, samples_seen, train/loss, train/grad_norm, train/logit_scale, train/lr,
- * and train/skipped when the step was. Errors: TH_EIO when memory is out; a disk that is full is an
+/* One line a step: step, samples_seen, th_step_scalars, train/lr/groups where rates differ, and
+ * train/skipped when the step was. Errors: TH_EIO when memory is out; a disk that is full is an
  * alarm in the log. */
 TH_MUST_CHECK th_code th_metrics_step(th_metrics *metrics, const th_step_report *report,
                                       th_err *err);
 TH_MUST_CHECK th_code th_metrics_eval(th_metrics *metrics, const th_eval_report *report,
                                       th_err *err);
 
-/* A stage that begins, or a group (may be NULL) that thaws in it, with how many parameters of each
- * tower train from here on. */
-TH_MUST_CHECK th_code th_metrics_event(th_metrics *metrics, int64_t step, const char *event,
-                                       const char *stage, const char *group, int64_t image,
-                                       int64_t text, th_err *err);
+TH_MUST_CHECK th_code th_metrics_event(th_metrics *metrics, const th_stage_event *event,
+                                       th_err *err);
 
 /* Length of metrics.jsonl with the lines that still wait. */
 int64_t th_metrics_bytes(const th_metrics *metrics);

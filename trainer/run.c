@@ -4,6 +4,8 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "comm/agree.h"
+#include "trainer/group_rates.h"
+#include "trainer/scalars.h"
 #include "trainer/session.h"
 #include "trainer/staging.h"
 
@@ -51,23 +53,21 @@ static th_code save(th_session *session, double *out_seconds, th_err *err)
     return rc;
 }
 
-// What the stage's trigger may wait for.
-static void see_evaluation(th_session *session, const th_eval_report *report)
+// What the stage's trigger may wait for: all that goes into metrics.jsonl.
+static void see_step(th_trigger *trigger, const th_step_report *report)
 {
-    static const char *const recalls[2][3] = {
-        { "val/text_to_image_R@1", "val/text_to_image_R@5", "val/text_to_image_R@10" },
-        { "val/image_to_text_R@1", "val/image_to_text_R@5", "val/image_to_text_R@10" }
-    };
-    const th_retrieval *found = &report->retrieval;
-    th_trigger         *trigger = &session->trigger;
+    double value;
 
-    th_trigger_see(trigger, "val/loss", report->loss);
-    th_trigger_see(trigger, "val/text_to_image_median_rank", found->text_to_image_median);
-    th_trigger_see(trigger, "val/image_to_text_median_rank", found->image_to_text_median);
-    for (int i = 0; i < 3; i++) {
-        th_trigger_see(trigger, recalls[0][i], found->text_to_image[i]);
-        th_trigger_see(trigger, recalls[1][i], found->image_to_text[i]);
-    }
+    for (int i = 0; i < th_step_scalar_count; i++)
+        if (th_step_scalar(&th_step_scalars[i], report, &value))
+            th_trigger_see(trigger, th_step_scalars[i].name, value);
+}
+
+static void see_evaluation(th_trigger *trigger, const th_eval_report *report)
+{
+    for (int i = 0; i < th_eval_scalar_count; i++)
+        th_trigger_see(trigger, th_eval_scalars[i].name,
+                       th_eval_scalar(&th_eval_scalars[i], report));
 }
 
 static th_code evaluate(th_session *session, th_err *err)
@@ -83,7 +83,7 @@ static th_code evaluate(th_session *session, th_err *err)
     TH_TRY(th_evaluate(session->world, &features, &session->parameters, session->options,
                        &session->activations, &report, err));
     report.step = session->state.step;
-    see_evaluation(session, &report);
+    see_evaluation(&session->trigger, &report);
     if (session->metrics)
         rc = th_metrics_eval(session->metrics, &report, err);
     TH_TRY(th_agree(session->world, rc, err));
@@ -102,10 +102,12 @@ static th_code update(th_session *session, const th_step_result *result, th_err 
     th_code         rc = TH_OK;
 
     if (result->finite) {
-        th_adamw_update(&session->parameters, &session->adamw, session->row_rate,
-                        result->gradient_norm);
+        session->trained = th_adamw_update(&session->parameters, &session->adamw, session->row_rate,
+                                           result->gradient_norm);
         state->skipped_in_row = 0;
     } else {
+        // Not what the last update left here: a run that goes on at this step has made none.
+        session->trained = th_squares_of(&session->parameters, session->parameters.weight, true);
         state->skipped++;
         state->skipped_in_row++;
         if (session->world->rank == 0)
@@ -124,6 +126,20 @@ static th_code update(th_session *session, const th_step_result *result, th_err 
              MOST_SKIPPED_IN_ROW, (long long)state->step);
 out:
     return rc;
+}
+
+// Norms of the towers and rates of groups. The rates are of the update; norms of weights, after it.
+static void report_towers(const th_session *session, const th_step_result *result,
+                          th_step_report *report)
+{
+    for (int t = 0; t < 2; t++) {
+        report->trains[t] = th_parameters_tower_trains(&session->parameters, t);
+        report->tower_grad_norm[t] = sqrt(result->gradient.of[t]);
+        report->tower_param_norm[t] = sqrt(session->frozen.of[t] + session->trained.of[t]);
+    }
+    th_group_rates_print(&session->parameters, session->row_rate, report->lr, session->group_rates,
+                         th_group_rates_room(&session->parameters));
+    report->group_rates = session->group_rates;
 }
 
 // One step and its line in metrics.jsonl. `start` is when this step began to wait for its batch.
@@ -148,8 +164,8 @@ static th_code train_step(th_session *session, const th_batch *batch, th_step_re
     report->logit_scale = th_session_logit_scale(session);
     report->lr = rate;
     report->skipped = !result.finite;
-    th_trigger_see(&session->trigger, "train/loss", report->loss);
-    th_trigger_see(&session->trigger, "train/grad_norm", report->grad_norm);
+    report_towers(session, &result, report);
+    see_step(&session->trigger, report);
     report->seconds = now() - start;
     session->state.seconds += report->seconds;
     if (session->metrics) {

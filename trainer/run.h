@@ -18,6 +18,10 @@ typedef struct {
     int64_t     samples_seen;
     double      epoch; // samples seen / records
     double      loss, grad_norm, logit_scale, lr;
+    double      tower_grad_norm[2]; // of the image and the text tower
+    double      tower_param_norm[2];
+    bool        trains[2];          // does this tower? One that does not has no gradient.
+    const char *group_rates;        // th_group_rates_print, "" when all have lr; borrowed
     bool        skipped;            // loss or gradient was not finite
     double      seconds;            // of the whole step
     double      data_seconds;       // of them, waiting for the loader
@@ -30,6 +34,15 @@ typedef struct {
     double       loss; // val/loss, mean over batches of the global batch size
     th_retrieval retrieval;
 } th_eval_report;
+
+/* A stage that begins, or a group that thaws in it, with how many parameters of each tower train
+ * from here on. */
+typedef struct {
+    int64_t     step;
+    const char *stage, *event; // "begins", "thaws"
+    const char *group;         // that thaws, else NULL
+    int64_t     image, text;
+} th_stage_event;
 
 typedef struct {
     void (*on_step)(void *context, const th_step_report *report);

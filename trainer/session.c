@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "comm/agree.h"
+#include "trainer/group_rates.h"
 #include "trainer/initial_weights.h"
 #include "trainer/staging.h"
 
@@ -63,6 +64,8 @@ static th_code open_parameters(th_session *session, th_err *err)
     size_t rows = (size_t)session->parameters.row_count;
     TH_TRY(th_alloc(rows, sizeof(double), "learning rates", (void **)&session->factor, err));
     TH_TRY(th_alloc(rows, sizeof(double), "learning rates", (void **)&session->row_rate, err));
+    TH_TRY(th_alloc(th_group_rates_room(&session->parameters), 1, "learning rates",
+                    (void **)&session->group_rates, err));
     TH_TRY(th_alloc(rows, sizeof(bool), "trainable rows", (void **)&session->before, err));
     TH_TRY(th_alloc(rows, sizeof(bool), "trainable rows", (void **)&session->trains, err));
     TH_TRY(th_alloc(rows, sizeof(int64_t), "thawed rows", (void **)&session->thawed, err));
@@ -235,6 +238,7 @@ void th_session_close(th_session *session)
     free(session->saved);
     free(session->factor);
     free(session->row_rate);
+    free(session->group_rates);
     free(session->before);
     free(session->trains);
     free(session->thawed);

@@ -26,8 +26,10 @@ typedef struct {
     th_arena          activations; // of steps and evaluations
     th_adamw          adamw;
     th_rate           rate;
-    double           *factor;   // [row_count] of the rate, by row
-    double           *row_rate; // [row_count] this step's
+    double           *factor;          // [row_count] of the rate, by row
+    double           *row_rate;        // [row_count] this step's
+    char             *group_rates;     // them as text, of th_group_rates_room bytes
+    th_squares        frozen, trained; // of the weights: what the stage leaves, and what it moves
 
     int64_t eval_steps;       // of a stage; 0: never
     int64_t checkpoint_steps; // 0: by time or never

@@ -255,6 +255,7 @@ static th_code open_trainable(th_session *session, th_err *err)
         session->loader = NULL;
     }
     release_frozen(session);
+    session->frozen = th_squares_of(&session->parameters, session->parameters.weight, false);
     TH_TRY(open_step(session, err));
     if (!session->loader || session->cache[0])
         TH_TRY(open_loader(session, err));
@@ -323,23 +324,25 @@ th_code th_staging_remember(th_session *session, th_err *err)
 }
 
 // An event's line in metrics.jsonl, on rank 0, and in the log.
-static th_code tell(th_session *session, const char *event, const char *group, th_err *err)
+static th_code tell(th_session *session, const char *what, const char *group, th_err *err)
 {
     const th_parameters *p = &session->parameters;
-    int64_t              image = 0, text = 0;
+    th_stage_event       event = { .step = session->state.step,
+                                   .stage = stage_of(session)->own.name,
+                                   .event = what,
+                                   .group = group };
     th_code              rc = TH_OK;
 
     for (int i = 0; i < p->row_count; i++) {
         int64_t count = p->rows[i].trainable ? p->rows[i].count : 0;
-        image += p->rows[i].tower == TH_IMAGE ? count : 0;
-        text += p->rows[i].tower == TH_TEXT_TOWER ? count : 0;
+        event.image += p->rows[i].tower == TH_IMAGE ? count : 0;
+        event.text += p->rows[i].tower == TH_TEXT_TOWER ? count : 0;
     }
     if (session->metrics) {
-        rc = th_metrics_event(session->metrics, session->state.step, event,
-                              stage_of(session)->own.name, group, image, text, err);
+        rc = th_metrics_event(session->metrics, &event, err);
         th_info("step %lld: stage \"%s\": %s%s%s, %lld image and %lld text parameters train",
-                (long long)session->state.step, stage_of(session)->own.name, event,
-                group ? " " : "", group ? group : "", (long long)image, (long long)text);
+                (long long)event.step, event.stage, what, group ? " " : "", group ? group : "",
+                (long long)event.image, (long long)event.text);
     }
     return th_agree(session->world, rc, err);
 }

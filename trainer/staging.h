@@ -17,8 +17,8 @@ TH_MUST_CHECK th_code th_staging_enter(th_session *session, th_err *err);
 TH_MUST_CHECK th_code th_staging_begin(th_session *session, th_err *err);
 
 /* After a step: groups whose turn has come thaw, and a stage that has ended is left for the next;
- * each is an event in metrics.jsonl and the log. *out_done: the last stage has ended. Collective.
- */
+ * each is an event in metrics.jsonl and the log. *out_done: the last stage has ended. Errors:
+ * TH_EUSAGE when what is to train does not fit: this step has its checkpoint then. Collective. */
 TH_MUST_CHECK th_code th_staging_follow(th_session *session, bool *out_done, th_err *err);
 
 /* Does the stage end with this many of its steps done? Local. */

@@ -471,7 +471,7 @@ th_code th_step_gradient(th_step *step, const th_batch *batch, th_step_result *o
     th_parameters        *parameters = step->options.parameters;
     th_gather            *gathers[3] = { 0 };
     th_contrastive_output loss = { 0 };
-    th_step_result        result = { .gradient_norm = NAN };
+    th_step_result        result = { .gradient_norm = NAN, .gradient = { { NAN, NAN, NAN } } };
     th_err                later;
     th_code               rc = TH_OK;
 
@@ -490,7 +490,8 @@ th_code th_step_gradient(th_step *step, const th_batch *batch, th_step_result *o
     if (isfinite(loss.loss)) {
         TH_TRY(differentiate(step, err));
         keep_logit_gradients(parameters, &loss);
-        result.gradient_norm = th_gradient_norm(parameters);
+        result.gradient = th_squares_of(parameters, parameters->gradient, true);
+        result.gradient_norm = th_squares_norm(&result.gradient);
     }
     result.finite = isfinite(result.loss) && isfinite(result.gradient_norm);
     *out = result;

@@ -30,9 +30,10 @@ typedef struct {
 } th_step_options;
 
 typedef struct {
-    double loss;
-    double gradient_norm; // NaN when the loss was not finite: nothing was differentiated
-    bool   finite;        // loss and gradient are
+    double     loss;
+    double     gradient_norm; // NaN when the loss was not finite: nothing was differentiated
+    th_squares gradient;      // what it is made of, tower by tower
+    bool       finite;        // loss and gradient are
 } th_step_result;
 
 typedef struct th_step th_step;

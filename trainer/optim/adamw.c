@@ -15,9 +15,7 @@
 
 #include <math.h>
 
-#define BLOCK     ((int64_t)1 << 16) // elements: 256 KiB of each of the four arenas
-#define MOST_SUMS 4096               // blocks of a norm; those of a larger table are longer
-#define LANES     16                 // partial sums of a block: the same on any vector width
+#define CHUNK ((int64_t)2048) // elements that are still in the first cache when they are squared
 
 #ifdef TH_DOUBLE
 #define SQUARE_ROOT sqrt
@@ -53,77 +51,11 @@ static void update(th_real *restrict weight, const th_real *restrict gradient,
     }
 }
 
-// The sum of squares, added up in lanes so that every vector width gives the same bits.
-TH_CLONES
-static void add_squares(const th_real *values, int64_t count, double lanes[LANES])
-{
-    int64_t i = 0;
-
-    for (; i + LANES <= count; i += LANES)
-#pragma omp simd
-        for (int lane = 0; lane < LANES; lane++)
-            lanes[lane] += (double)values[i + lane] * (double)values[i + lane];
-    for (int lane = 0; i < count; i++, lane++)
-        lanes[lane] += (double)values[i] * (double)values[i];
-}
-
-// The last row that begins at or before this element of the arena.
-static int row_at(const th_parameters *parameters, int64_t element)
-{
-    int low = 0, high = parameters->row_count - 1;
-
-    while (low < high) {
-        int middle = (low + high + 1) / 2;
-        if (parameters->rows[middle].offset <= element)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    return low;
-}
-
-// The part of a row that lies in a block of the arena; false when there is none to train.
-static bool piece_of(const th_parameter *row, int64_t block_first, int64_t block_end,
-                     int64_t *out_first, int64_t *out_count)
-{
-    int64_t first = row->offset > block_first ? row->offset : block_first;
-    int64_t end = row->offset + row->count;
-
-    if (end > block_end)
-        end = block_end;
-    *out_first = first;
-    *out_count = end - first;
-    return row->trainable && end > first;
-}
-
-static double block_squares(const th_parameters *parameters, int64_t first, int64_t end)
-{
-    double  lanes[LANES] = { 0 }, sum = 0;
-    int64_t from, count;
-
-    for (int row = row_at(parameters, first);
-         row < parameters->row_count && parameters->rows[row].offset < end; row++)
-        if (piece_of(&parameters->rows[row], first, end, &from, &count))
-            add_squares(parameters->gradient + from, count, lanes);
-    for (int lane = 0; lane < LANES; lane++)
-        sum += lanes[lane];
-    return sum;
-}
-
 double th_gradient_norm(const th_parameters *parameters)
 {
-    double  sums[MOST_SUMS], sum = 0;
-    int64_t block = BLOCK, elements = parameters->elements;
+    th_squares squares = th_squares_of(parameters, parameters->gradient, true);
 
-    while (elements > block * MOST_SUMS)
-        block *= 2;
-    int64_t blocks = (elements + block - 1) / block;
-#pragma omp parallel for schedule(dynamic)
-    for (int64_t i = 0; i < blocks; i++)
-        sums[i] = block_squares(parameters, i * block, (i + 1) * block);
-    for (int64_t i = 0; i < blocks; i++)
-        sum += sums[i];
-    return sqrt(sum);
+    return th_squares_norm(&squares);
 }
 
 // Embeddings of positions and of token types are the rows of two dimensions that the table spares.
@@ -148,39 +80,73 @@ static struct coefficients coefficients_of(const th_adamw *adamw, bool decay, do
     };
 }
 
-static void clamp_logit_scale(th_parameters *parameters)
+static void clamp_logit_scale(th_real *value)
 {
-    int      row = parameters->logit_scale;
-    th_real *value = th_weight(parameters, row), most = (th_real)log(100.0);
+    th_real most = (th_real)log(100.0);
 
-    if (!parameters->rows[row].trainable)
-        return;
     if (*value < 0)
         *value = 0;
     if (*value > most)
         *value = most;
 }
 
-void th_adamw_update(th_parameters *parameters, const th_adamw *adamw, const double *lr,
-                     double norm)
+// What an update needs beside the table.
+struct pass {
+    const th_adamw *adamw;
+    const double   *lr;
+    double          clip;
+    int             logit_scale; // its row
+};
+
+// One row's part of a block, and the squares of what comes of it while that is at hand.
+static void update_piece(th_parameters *parameters, const struct pass *pass, int row, int64_t first,
+                         int64_t count, double lanes[TH_SQUARE_LANES])
 {
-    double  clip = adamw->clip_norm > 0 && norm > adamw->clip_norm ? adamw->clip_norm / norm : 1;
-    int64_t blocks = (parameters->elements + BLOCK - 1) / BLOCK;
+    struct coefficients c =
+        coefficients_of(pass->adamw, decays(pass->adamw, &parameters->rows[row]),
+                        (double)parameters->step[row], pass->lr[row], pass->clip);
+
+    for (int64_t done = 0; done < count; done += CHUNK) {
+        int64_t at = first + done, chunk = count - done < CHUNK ? count - done : CHUNK;
+        update(parameters->weight + at, parameters->gradient + at, parameters->exp_avg + at,
+               parameters->exp_avg_sq + at, chunk, c);
+        if (row == pass->logit_scale)
+            clamp_logit_scale(parameters->weight + at);
+        th_squares_add(parameters->weight + at, chunk, lanes);
+    }
+}
+
+static th_squares update_block(th_parameters *parameters, const struct pass *pass, int64_t first,
+                               int64_t end)
+{
+    th_square_lanes lanes = { 0 };
+    int64_t         from, count;
+
+    for (int i = th_block_row(parameters, first);
+         i < parameters->row_count && parameters->rows[i].offset < end; i++) {
+        const th_parameter *row = &parameters->rows[i];
+        if (row->trainable && th_block_piece(row, first, end, &from, &count))
+            update_piece(parameters, pass, i, from, count, lanes.lanes[row->tower]);
+    }
+    return th_squares_of_block(&lanes);
+}
+
+th_squares th_adamw_update(th_parameters *parameters, const th_adamw *adamw, const double *lr,
+                           double norm)
+{
+    bool        clips = adamw->clip_norm > 0 && norm > adamw->clip_norm;
+    struct pass pass = { .adamw = adamw,
+                         .lr = lr,
+                         .clip = clips ? adamw->clip_norm / norm : 1,
+                         .logit_scale = parameters->logit_scale };
+    th_squares  sums[TH_MOST_BLOCKS];
+    int64_t     block = th_block_elements(parameters);
+    int64_t     blocks = (parameters->elements + block - 1) / block;
 
     for (int row = 0; row < parameters->row_count; row++)
         parameters->step[row] += parameters->rows[row].trainable;
 #pragma omp parallel for schedule(dynamic)
-    for (int64_t block = 0; block < blocks; block++) {
-        int64_t first = block * BLOCK, end = first + BLOCK, from, count;
-        for (int row = row_at(parameters, first);
-             row < parameters->row_count && parameters->rows[row].offset < end; row++) {
-            if (!piece_of(&parameters->rows[row], first, end, &from, &count))
-                continue;
-            update(parameters->weight + from, parameters->gradient + from,
-                   parameters->exp_avg + from, parameters->exp_avg_sq + from, count,
-                   coefficients_of(adamw, decays(adamw, &parameters->rows[row]),
-                                   (double)parameters->step[row], lr[row], clip));
-        }
-    }
-    clamp_logit_scale(parameters);
+    for (int64_t i = 0; i < blocks; i++)
+        sums[i] = update_block(parameters, &pass, i * block, (i + 1) * block);
+    return th_squares_of_blocks(sums, blocks);
 }

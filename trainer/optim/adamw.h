@@ -8,7 +8,7 @@
 #ifndef TH_TRAINER_OPTIM_ADAMW_H
 #define TH_TRAINER_OPTIM_ADAMW_H
 
-#include "trainer/parameters.h"
+#include "trainer/optim/squares.h"
 
 typedef struct {
     double beta1, beta2, eps;
@@ -17,14 +17,15 @@ typedef struct {
     bool   decay_positions; // embeddings of positions decay too, as open_clip has it
 } th_adamw;
 
-/* Euclidean norm over the gradients of the trainable rows, in double, in a fixed order: the same
- * bits for any number of threads. NaN or infinity comes through. Local; opens OpenMP regions. */
+/* Euclidean norm over the gradients of the trainable rows, of th_squares_of: the same bits for any
+ * number of threads. NaN or infinity comes through. Local; opens OpenMP regions. */
 double th_gradient_norm(const th_parameters *parameters);
 
 /* One update: gradients are multiplied by min(1, clip_norm / norm) on the way. lr[row_count] is
- * each row's learning rate. Then logit_scale is clamped to [0, ln 100]. Local; opens OpenMP
+ * each row's learning rate. Then logit_scale is clamped to [0, ln 100]. Returns the squares of the
+ * trainable weights that come of it, bit for bit those of th_squares_of. Local; opens OpenMP
  * regions. */
-void th_adamw_update(th_parameters *parameters, const th_adamw *adamw, const double *lr,
-                     double norm);
+th_squares th_adamw_update(th_parameters *parameters, const th_adamw *adamw, const double *lr,
+                           double norm);
 
 #endif

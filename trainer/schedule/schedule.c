@@ -1,6 +1,7 @@
 /* trainer/schedule/schedule.c - the stages as a whole. */
 #include "trainer/schedule/stage.h"
 
+#include "trainer/scalars.h"
 #include "trainer/schedule/trigger.h"
 
 #include <stdlib.h>
@@ -62,8 +63,8 @@ static th_code check_metric(const th_stage *stage, const char *metric, th_err *e
 {
     th_code rc = TH_OK;
 
-    TH_CHECK(th_trigger_knows(metric), TH_EUSAGE,
-             "wait for train/loss, train/grad_norm, or a val/ metric of metrics.jsonl",
+    TH_CHECK(th_scalar_find(metric), TH_EUSAGE,
+             "wait for train/loss, or another number of the run's metrics.jsonl",
              "it waits for \"%s\", which no run has", metric);
     if (strncmp(metric, "val/", 4) != 0)
         goto out;
@@ -101,6 +102,28 @@ static th_code check_end(const th_stage *stage, int64_t records, int64_t steps, 
              (long long)steps);
 out:
     return rc == TH_OK ? TH_OK : th_during(err, "checking stage \"%s\"", own->name);
+}
+
+// A metric of a tower's gradient has a value only while that tower trains. `trains`: the set at the
+// stage's end, which holds all that trains in it.
+static th_code check_gradient(const th_stage *stage, const th_parameters *parameters,
+                              const bool *trains, th_err *err)
+{
+    const char *const metrics[] = { stage->own.plateau, stage->own.metric };
+    th_code           rc = TH_OK;
+
+    for (int k = 0; k < 2; k++) {
+        const th_scalar *scalar = metrics[k] ? th_scalar_find(metrics[k]) : NULL;
+        int              row = 0, rows = parameters->row_count;
+        if (!scalar || scalar->tower < 0)
+            continue;
+        while (row < rows && !(trains[row] && (int)parameters->rows[row].tower == scalar->tower))
+            row++;
+        TH_CHECK(row < rows, TH_EUSAGE, "watch a metric of what trains",
+                 "it waits for %s, and nothing of that tower trains in it", metrics[k]);
+    }
+out:
+    return rc == TH_OK ? TH_OK : th_during(err, "checking stage \"%s\"", stage->own.name);
 }
 
 // What can be told before the set that it starts from is known.
@@ -144,6 +167,8 @@ static th_code walk(const th_schedule *schedule, const th_parameters *parameters
         // The set at the stage's end: all that its gradual unfreezing can have reached.
         TH_TRY(th_stage_rows(stage, parameters, records, before, steps > 0 ? steps - 1 : INT64_MAX,
                              trains, thawed, err));
+        if (check)
+            TH_TRY(check_gradient(stage, parameters, trains, err));
         memcpy(before, trains, rows * sizeof *before);
         known = known && steps > 0;
         sum += steps;

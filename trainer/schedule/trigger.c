@@ -1,5 +1,7 @@
 #include "trainer/schedule/trigger.h"
 
+#include "trainer/scalars.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -24,36 +26,10 @@ out:
     return rc;
 }
 
-bool th_trigger_knows(const char *metric)
-{
-    static const char *const names[] = { "train/loss",
-                                         "train/grad_norm",
-                                         "val/loss",
-                                         "val/text_to_image_R@1",
-                                         "val/text_to_image_R@5",
-                                         "val/text_to_image_R@10",
-                                         "val/text_to_image_median_rank",
-                                         "val/image_to_text_R@1",
-                                         "val/image_to_text_R@5",
-                                         "val/image_to_text_R@10",
-                                         "val/image_to_text_median_rank" };
-
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(names[i], metric) == 0)
-            return true;
-    return false;
-}
-
-// Of losses, ranks and norms the smaller is the better, of recalls the larger.
-static bool smaller_is_better(const char *metric)
-{
-    return strstr(metric, "loss") || strstr(metric, "rank") || strstr(metric, "norm");
-}
-
 static void see_plateau(th_trigger *trigger, double value)
 {
-    double gain =
-        smaller_is_better(trigger->plateau) ? trigger->best - value : value - trigger->best;
+    const th_scalar *scalar = th_scalar_find(trigger->plateau);
+    double           gain = scalar && scalar->less ? trigger->best - value : value - trigger->best;
 
     if (isfinite(value) && (!trigger->seen || gain > trigger->min_delta)) {
         trigger->best = value;

@@ -14,7 +14,7 @@ typedef struct {
     double      below, above, min_delta;
     int64_t     patience;
     /* state */
-    double  best;  // of the plateau's metric; smaller is better, but of recalls
+    double  best;  // of the plateau's metric
     bool    seen;  // best is set
     int64_t since; // values since the best one
     bool    fell;  // the condition has held
@@ -25,10 +25,8 @@ typedef struct {
 TH_MUST_CHECK th_code th_trigger_limits(const th_stage *stage, int64_t records, int64_t steps,
                                         th_trigger *out, th_err *err);
 
-/* Is this a metric that a trigger sees in the course of a run? Local. */
-bool th_trigger_knows(const char *metric);
-
-/* A metric has a new value. One that is not finite is never better and crosses no threshold. Local.
+/* A metric (trainer/scalars) has a new value. One that is not finite is never better and crosses no
+ * threshold. Local.
  */
 void th_trigger_see(th_trigger *trigger, const char *metric, double value);
 

@@ -318,6 +318,68 @@ static void threads_change_no_bit(void **state)
     omp_set_num_threads(before);
 }
 
+// The same sums, slow and plain: one row after the other.
+static th_squares plain_squares(const th_parameters *table, const th_real *values, bool trainable)
+{
+    th_squares sum = { 0 };
+
+    for (int row = 0; row < table->row_count; row++) {
+        const th_parameter *p = &table->rows[row];
+        for (int64_t i = 0; p->trainable == trainable && i < p->count; i++)
+            sum.of[p->tower] += (double)values[p->offset + i] * (double)values[p->offset + i];
+    }
+    return sum;
+}
+
+// 1.6e5 squares, added up in another order: each addition rounds to 1.1e-16 of the sum so far, so
+// far less than 1e-11 of it.
+static void squares_are_those_of_each_tower(void **state)
+{
+    th_parameters table = table_open();
+
+    (void)state;
+    random_gradients(&table, 2);
+    for (int row = 0; row < table.row_count; row++)
+        table.rows[row].trainable = row % 3 != 0;
+    for (int trainable = 0; trainable < 2; trainable++) {
+        th_squares got[2] = { th_squares_of(&table, table.weight, trainable),
+                              th_squares_of(&table, table.gradient, trainable) };
+        th_squares want[2] = { plain_squares(&table, table.weight, trainable),
+                               plain_squares(&table, table.gradient, trainable) };
+        for (int k = 0; k < 2; k++)
+            for (int tower = 0; tower < 3; tower++)
+                th_assert_close(got[k].of[tower], want[k].of[tower], 1e-11 * want[k].of[tower]);
+        th_assert_close(th_squares_norm(&got[1]),
+                        sqrt(want[1].of[0] + want[1].of[1] + want[1].of[2]), 1e-9);
+    }
+    th_parameters_close(&table);
+}
+
+// What an update adds up on its way is what a pass of its own would find, at any number of threads;
+// the clamp of logit_scale included.
+static void an_update_returns_the_squares_of_its_weights(void **state)
+{
+    int before = omp_get_max_threads();
+
+    (void)state;
+    for (int threads = 1; threads <= 3; threads++) {
+        omp_set_num_threads(threads);
+        th_parameters table = table_open();
+        double       *lr = rates_open(&table, 1e-2);
+        random_gradients(&table, 0);
+        *th_weight(&table, table.row_count - 1) = 9;
+        for (int row = 0; row + 1 < table.row_count; row++)
+            table.rows[row].trainable = row % 4 != 2;
+        th_squares got = th_adamw_update(&table, &usual, lr, 1);
+        th_squares want = th_squares_of(&table, table.weight, true);
+        assert_memory_equal(&got, &want, sizeof got);
+        assert_true(got.of[TH_NO_TOWER] < 22); // (ln 100)^2 is 21.2
+        free(lr);
+        th_parameters_close(&table);
+    }
+    omp_set_num_threads(before);
+}
+
 static void a_norm_tells_of_nan_and_infinity(void **state)
 {
     th_parameters table = table_open();
@@ -346,6 +408,8 @@ static int adamw_main(void)
         cmocka_unit_test(frozen_rows_keep_every_byte),
         cmocka_unit_test(logit_scale_stays_between_1_and_100),
         cmocka_unit_test(threads_change_no_bit),
+        cmocka_unit_test(squares_are_those_of_each_tower),
+        cmocka_unit_test(an_update_returns_the_squares_of_its_weights),
         cmocka_unit_test(a_norm_tells_of_nan_and_infinity),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

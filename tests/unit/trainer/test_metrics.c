@@ -18,6 +18,9 @@ static th_step_report step(int64_t n)
                              .grad_norm = 0.1 * (double)n,
                              .logit_scale = 2.6592600,
                              .lr = 5e-4,
+                             .trains = { false, true },
+                             .tower_grad_norm = { 0, 0.25 },
+                             .tower_param_norm = { 12.5, 7 },
                              .seconds = 0.25,
                              .data_seconds = 0.001 };
 }
@@ -61,11 +64,27 @@ static void a_line_says_what_was_computed(void **state)
     th_metrics_close(metrics);
     text = contents(*state, "metrics.jsonl");
     assert_string_equal(text, "{\"step\": 3, \"samples_seen\": 192, \"train/loss\": 0.333333333, "
-                              "\"train/grad_norm\": 0.3, \"train/logit_scale\": 2.65926, "
-                              "\"train/lr\": 0.0005}\n");
+                              "\"train/grad_norm\": 0.3, \"train/grad_norm/text\": 0.25, "
+                              "\"train/param_norm/image\": 12.5, \"train/param_norm/text\": 7, "
+                              "\"train/logit_scale\": 2.65926, \"train/lr\": 0.0005}\n");
     free(text);
     text = contents(*state, "timings.jsonl");
     assert_non_null(strstr(text, "\"train/samples_per_second\": 256.00"));
+    free(text);
+}
+
+static void rates_of_groups_stand_at_the_end(void **state)
+{
+    th_metrics    *metrics = open(*state, 0);
+    th_step_report report = step(1);
+    th_err         err = { 0 };
+
+    report.group_rates = "{\"image.head\": 0.001}";
+    th_assert_ok(th_metrics_step(metrics, &report, &err), &err);
+    th_metrics_close(metrics);
+    char *text = contents(*state, "metrics.jsonl");
+    assert_non_null(strstr(text, "\"train/lr\": 0.0005, \"train/lr/groups\": "
+                                 "{\"image.head\": 0.001}}\n"));
     free(text);
 }
 
@@ -166,7 +185,7 @@ static void a_full_disk_loses_no_line(void **state)
     assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
     small = limit;
-    small.rlim_cur = 500; // in the middle of the fourth line
+    small.rlim_cur = 700; // in the middle of a line
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
     write_steps(metrics, 1, 50);
     int64_t bytes = th_metrics_bytes(metrics);
@@ -174,7 +193,7 @@ static void a_full_disk_loses_no_line(void **state)
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
     th_assert_error(flushed, TH_EIO, &err, "could not write metrics.jsonl");
     text = contents(*state, "metrics.jsonl");
-    assert_int_equal(strlen(text), 500);
+    assert_int_equal(strlen(text), 700);
     free(text);
 
     th_assert_ok(th_metrics_flush(metrics, &err), &err);
@@ -198,6 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(a_line_says_what_was_computed),
+        IN_FOLDER(rates_of_groups_stand_at_the_end),
         IN_FOLDER(what_is_not_finite_is_null),
         IN_FOLDER(a_resume_cuts_back_to_the_checkpoint),
         IN_FOLDER(a_file_shorter_than_the_checkpoint_is_refused),

@@ -69,6 +69,8 @@ static const struct {
     { { "train=all;for=5 steps;layer_decay.text=1.5" }, "layer_decay of text is 1.5" },
     { { "train=all;for=5 steps;until.metric=val/loss" }, "until.metric goes with until.below" },
     { { "train=all;for=5 steps;until.below=1" }, "until.metric goes with until.below" },
+    { { "train=text;until.plateau=train/grad_norm/image" },
+      "it waits for train/grad_norm/image, and nothing of that tower trains in it" },
     { { "train=all;until.plateau=val/accuracy" }, "it waits for \"val/accuracy\", which no run" },
     { { "train=all;until.metric=loss;until.below=1" }, "it waits for \"loss\", which no run has" },
     { { "train=all;until.plateau=val/loss;eval.every=never" }, "and eval.every is never" },
