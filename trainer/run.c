@@ -231,7 +231,8 @@ static th_code advance(th_session *session, bool *out_stop, bool *out_done, th_e
     if (*out_stop)
         goto out;
     TH_TRY(log_samples(session, batch, err));
-    TH_TRY(th_agree(session->world, train_step(session, batch, &report, start, err), err));
+    rc = th_agree(session->world, train_step(session, batch, &report, start, err), err);
+    TH_TRY(th_session_save_before(session, rc));
     if (evaluation_due(session))
         TH_TRY(evaluate(session, err));
     TH_TRY(th_staging_follow(session, out_done, err));

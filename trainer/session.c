@@ -271,6 +271,25 @@ th_code th_session_finish(th_session *session, th_err *err)
     return th_agree(session->world, rc, err);
 }
 
+th_code th_session_save_before(th_session *session, th_code code)
+{
+    th_err  why = { 0 };
+    th_code rc = TH_OK;
+
+    // Of step 0 there is nothing to save.
+    if (code != TH_EUSAGE || session->saved_step == session->state.step || session->state.step == 0)
+        return code;
+    rc = th_session_save(session, &why);
+    session->saved_step = session->state.step;
+    if (rc == TH_OK)
+        rc = th_session_finish(session, &why);
+    if (session->world->rank == 0 && rc == TH_OK)
+        th_info("step %lld is saved: the run can go on from here", (long long)session->state.step);
+    else if (rc != TH_OK)
+        th_log_error(TH_ALARM, &why);
+    return code;
+}
+
 double th_session_logit_scale(const th_session *session)
 {
     return (double)*th_weight(&session->parameters, session->parameters.logit_scale);

@@ -68,6 +68,12 @@ int th_session_threads(const th_train_options *options, int host_ranks);
 /* Hands the state to the checkpoint writer; waits only for the copy. Calls: Collective. */
 TH_MUST_CHECK th_code th_session_save(th_session *session, th_err *err);
 
+/* Before a run ends because the next step cannot be made for want of memory (`code` is TH_EUSAGE,
+ * on all ranks): commits a generation of the step that was reached, unless it has one or is the
+ * first. Returns `code`; that the generation could not be written is only an alarm. Calls:
+ * Collective. */
+TH_MUST_CHECK th_code th_session_save_before(th_session *session, th_code code);
+
 /* Waits until the last generation is committed. Errors: TH_EIO when it could not be. Collective. */
 TH_MUST_CHECK th_code th_session_finish(th_session *session, th_err *err);
 

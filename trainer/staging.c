@@ -133,6 +133,19 @@ out:
     return rc;
 }
 
+// What the budget leaves for activations in a stage, with the rows that train and the step counts
+// of a table.
+static th_code activation_budget(const th_session *session, int64_t stage,
+                                 const th_parameters *table, size_t *out, th_err *err)
+{
+    const th_stage         *of = &session->in->schedule->stages[stage];
+    const th_train_options *o = &of->options;
+    th_footprint            footprint =
+        th_footprint_of(table, session->world, o->batch, o->captions, o->mask_duplicates);
+
+    return th_footprint_activations(&footprint, o->memory_budget.count, of->own.name, out, err);
+}
+
 void th_staging_close_caches(th_session *session)
 {
     for (int t = 0; t < 2; t++) {
@@ -203,10 +216,8 @@ static th_code open_step(th_session *session, th_err *err)
     session->step = NULL;
     th_arena_rewind(&session->activations, 0);
     th_arena_trim(&session->activations);
-    th_footprint footprint = th_footprint_of(&session->parameters, session->world, o->batch,
-                                             o->captions, o->mask_duplicates);
-    TH_TRY(th_footprint_activations(&footprint, o->memory_budget.count, stage_of(session)->own.name,
-                                    &options.activation_bytes, err));
+    TH_TRY(activation_budget(session, session->state.stage, &session->parameters,
+                             &options.activation_bytes, err));
     open_caches(session);
     memcpy(options.cache, session->cache, sizeof options.cache);
     memcpy(options.mean, info->mean, sizeof options.mean);
@@ -323,7 +334,7 @@ th_code th_staging_remember(th_session *session, th_err *err)
                                 session->state.trigger, sizeof session->state.trigger, err);
 }
 
-// An event's line in metrics.jsonl, on rank 0, and in the log.
+// An event's line in metrics.jsonl and the log, on rank 0; and to whom else it may concern.
 static th_code tell(th_session *session, const char *what, const char *group, th_err *err)
 {
     const th_parameters *p = &session->parameters;
@@ -361,6 +372,14 @@ static bool thaws_now(const th_session *session, const th_group *group)
     return false;
 }
 
+// Is there room for what trains now?
+static th_code fits(const th_session *session, th_err *err)
+{
+    size_t left;
+
+    return activation_budget(session, session->state.stage, &session->parameters, &left, err);
+}
+
 // Groups whose turn has come by now.
 static th_code thaw(th_session *session, th_err *err)
 {
@@ -371,11 +390,42 @@ static th_code thaw(th_session *session, th_err *err)
     TH_TRY(th_agree(session->world, set_trainable(session, &changed, err), err));
     if (!changed)
         goto out;
-    TH_TRY(th_agree(session->world, open_trainable(session, err), err));
     for (int g = p->group_count - 1; g >= 0; g--)
         if (thaws_now(session, &p->groups[g]))
             TH_TRY(tell(session, "thaws", p->groups[g].name, err));
+    // Before anything is released or opened: from here a run with more memory can go on.
+    TH_TRY(th_session_save_before(session, th_agree(session->world, fits(session, err), err)));
+    TH_TRY(th_agree(session->world, open_trainable(session, err), err));
 out:
+    return rc;
+}
+
+// Is there room for the next stage? Asked of the table as it would be, and put back as it is.
+static th_code next_fits(th_session *session, th_err *err)
+{
+    th_parameters *p = &session->parameters, table = *p;
+    int            next = (int)session->state.stage + 1;
+    int64_t       *thawed = NULL;
+    bool          *trains = NULL;
+    size_t         rows = (size_t)p->row_count, left;
+    th_code        rc = TH_OK;
+
+    table.step = NULL;
+    TH_TRY(th_alloc(rows, sizeof *table.step, "step counts", (void **)&table.step, err));
+    TH_TRY(th_alloc(rows, sizeof *trains, "trainable rows", (void **)&trains, err));
+    TH_TRY(th_alloc(rows, sizeof *thawed, "thawed rows", (void **)&thawed, err));
+    TH_TRY(th_stage_rows(&session->in->schedule->stages[next], p, session->records, session->trains,
+                         0, trains, thawed, err));
+    for (int i = 0; i < p->row_count; i++)
+        if (th_schedule_keeps_moments(session->in->schedule, next, p, i))
+            table.step[i] = p->step[i];
+    (void)th_parameters_train(p, trains); // the rows are those of both tables
+    rc = activation_budget(session, next, &table, &left, err);
+    (void)th_parameters_train(p, session->trains);
+out:
+    free(table.step);
+    free(trains);
+    free(thawed);
     return rc;
 }
 
@@ -392,6 +442,8 @@ th_code th_staging_follow(th_session *session, bool *out_done, th_err *err)
     *out_done = session->state.stage == last;
     if (*out_done)
         goto out;
+    // The checkpoint stands at the end of this stage, so the next one can still be edited.
+    TH_TRY(th_session_save_before(session, th_agree(session->world, next_fits(session, err), err)));
     // The set at this stage's end is where the next one starts from.
     memcpy(session->before, session->trains,
            (size_t)session->parameters.row_count * sizeof *session->before);

@@ -240,19 +240,31 @@ static void a_checkpoint_remembers_every_count(void **state)
     free_moments(&before);
 }
 
-// A stage that does not fit is refused before it starts, with what it would need.
+// A stage that does not fit is refused before it starts, with what it would need. The step that was
+// reached has a checkpoint then, at the end of the stage before, from which the run goes on.
 static void what_does_not_fit_is_said(void **state)
 {
-    job   *j = *state;
-    bool   done;
-    th_err err = { 0 };
+    static const char *const stages[] = { "train=heads;for=1 steps", "train=all;for=3 steps" };
+    job                     *j = *state;
+    bool                     done;
+    th_err                   err = { 0 };
 
-    begin(j, 2, (const char *[]){ "train=heads;for=1 steps", "train=all;for=3 steps" });
+    begin(j, 2, stages);
     for (int i = 0; i < 2; i++)
         j->stages[i].options.memory_budget.count = (int64_t)20 << 20;
     (void)train_step(j->session);
     th_assert_error(th_staging_follow(j->session, &done, &err), TH_EUSAGE, &err,
                     "memory_budget is 20.0 MiB, and stage \"stage 2\" needs ");
+    assert_int_equal(j->session->state.stage, 0);
+    int64_t saved = j->session->saved_step;
+    begin(j, 2, stages);
+    assert_int_equal(saved, 1);
+    assert_int_equal(j->session->state.step, 1);
+    assert_int_equal(j->session->state.stage, 0);
+    assert_true(th_staging_ends(j->session));
+    assert_false(follow(j->session));
+    assert_int_equal(j->session->state.stage, 1);
+    train_step(j->session);
 }
 
 #define IN_JOB(test) cmocka_unit_test_setup_teardown(test, open_job, close_job)
