@@ -4,6 +4,7 @@
  *     config.resolved.yaml   every option with its value
  *     env.json               program, host, libraries, of the newest start
  *     log.txt  metrics.jsonl  timings.jsonl  ckpt/
+ *     status.json            where the run stands, for `thaw status`
  *     halt                   made by `thaw stop`: the run stops at the next step
  *     DONE                   the run has reached its end */
 #ifndef TH_LAUNCH_RUN_DIRECTORY_H

@@ -8,4 +8,7 @@
  * a rank writes as it comes, so a bar that redraws itself works through it. */
 bool th_terminal_watches(void);
 
+/* Columns of that terminal; 0 when there is none, or it does not say. */
+int th_terminal_columns(void);
+
 #endif

@@ -36,6 +36,7 @@ th_code th_verb_inspect(const th_command_line *line, th_err *err);
 th_code th_verb_cache_build(const th_command_line *line, th_err *err);
 th_code th_verb_cache_ls(const th_command_line *line, th_err *err);
 th_code th_verb_cache_rm(const th_command_line *line, th_err *err);
+th_code th_verb_status(const th_command_line *line, th_err *err);
 th_code th_verb_stop(const th_command_line *line, th_err *err);
 th_code th_verb_help(const th_command_line *line, th_err *err);
 

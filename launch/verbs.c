@@ -9,6 +9,7 @@
 #include "launch/verbs/inspect.h"
 #include "launch/verbs/pack.h"
 #include "launch/verbs/query.h"
+#include "launch/verbs/status.h"
 #include "launch/verbs/train.h"
 
 const th_verb th_verbs[] = {
@@ -61,6 +62,11 @@ const th_verb th_verbs[] = {
       th_verb_cache_ls, NULL },
     { "cache rm", "RUN|FOLDER KEY, or --all", "Remove such a cache; a run that uses it goes on",
       NULL, th_verb_cache_rm, th_cache_rm_verb_options },
+    { "status", "RUN [--json]", "Tell where a run stands: its stage, and what trains in it",
+      "It reads the run directory and disturbs nothing. States: running, stopping, stopped, done, "
+      "failed,\n"
+      "killed. The same command that started a run goes on with it in all but the first two.\n",
+      th_verb_status, th_status_verb_options },
     { "stop", "RUN", "Ask a run, on any node, to checkpoint and stop at its next step", NULL,
       th_verb_stop, NULL },
     { "doctor", "[-n N] [run.yaml]", "Check what a run stands on, and say what to set right",

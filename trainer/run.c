@@ -8,6 +8,7 @@
 #include "trainer/scalars.h"
 #include "trainer/session.h"
 #include "trainer/staging.h"
+#include "trainer/status.h"
 
 #include <math.h>
 #include <time.h>
@@ -156,6 +157,7 @@ static th_code train_step(th_session *session, const th_batch *batch, th_step_re
     report->step = session->state.step;
     report->total_steps = session->total_steps;
     report->stage = session->in->schedule->stages[session->state.stage].own.name;
+    report->stage_number = session->state.stage + 1;
     report->batch = session->options->batch;
     report->samples_seen = session->state.samples_seen;
     report->epoch = (double)report->samples_seen / (double)session->records;
@@ -172,6 +174,7 @@ static th_code train_step(th_session *session, const th_batch *batch, th_step_re
         th_err lost;
         rc = th_metrics_step(session->metrics, report, failed == TH_OK ? err : &lost);
     }
+    session->newest = *report;
     if (hooks->on_step)
         hooks->on_step(hooks->context, report);
     rc = failed != TH_OK ? failed : rc;
@@ -236,8 +239,20 @@ static th_code advance(th_session *session, bool *out_stop, bool *out_done, th_e
     if (evaluation_due(session))
         TH_TRY(evaluate(session, err));
     TH_TRY(th_staging_follow(session, out_done, err));
+    th_status_follow(session);
 out:
     return rc;
+}
+
+// What status.json says of a run that ends, in order or not.
+static void tell_the_end(th_session *session, th_code rc, const th_err *err)
+{
+    if (rc == TH_OK)
+        th_status_write(session, TH_STATUS_DONE, NULL);
+    else if (rc == TH_ESTOP)
+        th_status_write(session, TH_STATUS_STOPPED, NULL);
+    else
+        th_status_write(session, TH_STATUS_FAILED, err);
 }
 
 th_code th_run(th_world *world, const struct th_run_input *in, th_err *err)
@@ -249,6 +264,7 @@ th_code th_run(th_world *world, const struct th_run_input *in, th_err *err)
 
     TH_TRY(th_session_open(world, in, &session, err));
     session->saved_at = now();
+    th_status_write(session, TH_STATUS_TRAINING, NULL);
     if (th_staging_ends(session)) // a run that was complete, to which a stage may have been added
         TH_TRY(th_staging_follow(session, &done, err));
     while (!done && !stop)
@@ -260,6 +276,8 @@ th_code th_run(th_world *world, const struct th_run_input *in, th_err *err)
         rc = th_fail(err, TH_ESTOP, "run the same command again to go on", __FILE__, __LINE__,
                      "stopped as asked at step %lld", (long long)session->state.step);
 out:
+    if (session)
+        tell_the_end(session, rc, err);
     th_session_close(session);
     return rc;
 }

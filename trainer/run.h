@@ -14,6 +14,7 @@
 typedef struct {
     int64_t     step, total_steps; // steps done, this one included; total 0: not known
     const char *stage;             // name
+    int64_t     stage_number;      // from 1
     int64_t     batch;
     int64_t     samples_seen;
     double      epoch; // samples seen / records
@@ -47,6 +48,7 @@ typedef struct {
 typedef struct {
     void (*on_step)(void *context, const th_step_report *report);
     void (*on_eval)(void *context, const th_eval_report *report);
+    void (*on_event)(void *context, const th_stage_event *event);
     /* Asked once a step on every rank: has this process been told to stop (a signal, a halt file)?
      */
     bool (*stop_asked)(void *context);

@@ -47,6 +47,10 @@ typedef struct {
     th_saved_parameter *saved;      // rank 0: the table as a snapshot
     th_writer          *writer;     // rank 0
     th_metrics         *metrics;    // rank 0
+
+    th_step_report newest;        // of the last step; step 0: none since the start
+    double         status_at;     // when status.json was written, in seconds of the monotonic clock
+    bool           status_failed; // it could not be, and that was said
 } th_session;
 
 /* Opens packs and table, with the weights and the state of the newest good generation, or those of

@@ -6,6 +6,7 @@
 #include "trainer/footprint.h"
 #include "trainer/frozen.h"
 #include "trainer/schedule/stage_state.h"
+#include "trainer/status.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -338,6 +339,7 @@ th_code th_staging_remember(th_session *session, th_err *err)
 static th_code tell(th_session *session, const char *what, const char *group, th_err *err)
 {
     const th_parameters *p = &session->parameters;
+    const th_run_hooks  *hooks = &session->in->hooks;
     th_stage_event       event = { .step = session->state.step,
                                    .stage = stage_of(session)->own.name,
                                    .event = what,
@@ -349,12 +351,15 @@ static th_code tell(th_session *session, const char *what, const char *group, th
         event.image += p->rows[i].tower == TH_IMAGE ? count : 0;
         event.text += p->rows[i].tower == TH_TEXT_TOWER ? count : 0;
     }
+    th_status_write(session, TH_STATUS_TRAINING, NULL);
     if (session->metrics) {
         rc = th_metrics_event(session->metrics, &event, err);
         th_info("step %lld: stage \"%s\": %s%s%s, %lld image and %lld text parameters train",
                 (long long)event.step, event.stage, what, group ? " " : "", group ? group : "",
                 (long long)event.image, (long long)event.text);
     }
+    if (hooks->on_event)
+        hooks->on_event(hooks->context, &event);
     return th_agree(session->world, rc, err);
 }
 

@@ -22,6 +22,9 @@ refused() {
     grep -q "$3" last.log || fail "with $1 MiB nothing is said of what it would need"
     [ "$(newest runs/small)" = "$(printf 'runs/small/ckpt/step-%08d.h5' "$2")" ] || fail "no checkpoint of step $2"
     expect 0 "$thaw" ckpt verify runs/small
+    expect 0 "$thaw" status runs/small
+    grep -q '^runs/small: failed' last.log || fail "status does not say that it failed"
+    grep -q "^error .*$3" last.log || fail "status does not say why"
 }
 
 refused 6 11 'memory_budget is 6.0 MiB, and stage "melt" needs 7.7 MiB'
