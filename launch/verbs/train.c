@@ -55,24 +55,16 @@ static void on_step(void *context, const th_step_report *report)
     if (!this->began)
         th_progress_begin(&this->progress, "train", report->step - 1);
     this->began = true;
-<<<<<<< HEAD
-    bool staged = !this->files.schedule.single;
-    int  used = snprintf(text, sizeof text, "%s%sstep %lld/%lld  loss %.4f  %.1f samples/s",
-                        staged ? report->stage : "", staged ? "  " : "", (long long)report->step,
-                         (long long)report->total_steps, report->loss,
-                         (double)report->batch / report->seconds);
-=======
     int used = 0;
-    if (!this->schedule.single)
+    if (!this->files.schedule.single)
         used = snprintf(text, sizeof text, "%.60s (%lld of %d)  ", report->stage,
-                        (long long)report->stage_number, this->schedule.stage_count);
+                        (long long)report->stage_number, this->files.schedule.stage_count);
     used += snprintf(text + used, sizeof text - (size_t)used, "step %lld", (long long)report->step);
     if (report->total_steps > 0)
         used += snprintf(text + used, sizeof text - (size_t)used, "/%lld",
                          (long long)report->total_steps);
     used += snprintf(text + used, sizeof text - (size_t)used, "  loss %.4f  %.1f samples/s",
                      report->loss, (double)report->batch / report->seconds);
->>>>>>> fc47315 (launch: thaw status; stage and thaw events on the progress line)
     if (this->newest_eval.step > 0)
         (void)snprintf(text + used, sizeof text - (size_t)used, "  R@1 %.1f%%",
                        100 * this->newest_eval.retrieval.text_to_image[0]);
@@ -125,27 +117,17 @@ static th_code open_directory(job *this, const char *run_file, th_err *err)
 
 static th_code run(job *this, th_err *err)
 {
-<<<<<<< HEAD
     const char *folder = this->files.folder;
     th_code     rc = TH_OK;
-=======
-    struct th_run_input input = { .schedule = &this->schedule,
-                                  .folder = this->folder,
-                                  .config = this->resolved,
-                                  .program_hash = this->program_hash,
-                                  .config_hash = this->config_hash,
-                                  .hooks = { .on_step = on_step,
-                                             .on_eval = on_eval,
-                                             .on_event = on_event,
-                                             .stop_asked = stop_asked,
-                                             .context = this } };
-    th_code             rc = TH_OK;
->>>>>>> fc47315 (launch: thaw status; stage and thaw events on the progress line)
 
     if (this->world.rank == 0)
         th_info("run \"%s\" on %d rank%s", folder, this->world.size,
                 this->world.size == 1 ? "" : "s");
-    this->files.input.hooks = (th_run_hooks){ on_step, on_eval, stop_asked, this };
+    this->files.input.hooks = (th_run_hooks){ .on_step = on_step,
+                                              .on_eval = on_eval,
+                                              .on_event = on_event,
+                                              .stop_asked = stop_asked,
+                                              .context = this };
     rc = th_run(&this->world, &this->files.input, err);
     if (this->began)
         th_progress_end(&this->progress);
