@@ -14,10 +14,10 @@ static const th_model_config odd_model = {
     .activation = TH_QUICK_GELU,
 };
 static const th_model_config odd_bert = {
-    .image = { .size = 6, .patch = 3, .width = 54, .layers = 1, .heads = 3 },
-    .text = { .context = 53,
-              .vocabulary = 60,
-              .width = 90,
+    .image = { .size = 6, .patch = 3, .width = 6, .layers = 1, .heads = 1 },
+    .text = { .context = 13,
+              .vocabulary = 30,
+              .width = 42,
               .layers = 2,
               .heads = 3,
               .kind = TH_TEXT_BERT,
@@ -26,10 +26,10 @@ static const th_model_config odd_bert = {
     .embed = 21,
 };
 static const th_model_config odd_bert_mean = {
-    .image = { .size = 6, .patch = 3, .width = 54, .layers = 1, .heads = 3 },
-    .text = { .context = 53,
-              .vocabulary = 60,
-              .width = 90,
+    .image = { .size = 6, .patch = 3, .width = 6, .layers = 1, .heads = 1 },
+    .text = { .context = 13,
+              .vocabulary = 30,
+              .width = 42,
               .layers = 2,
               .heads = 3,
               .kind = TH_TEXT_BERT,
