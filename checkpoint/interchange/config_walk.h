@@ -38,15 +38,15 @@ typedef struct {
 
 #define TH_KEEP(label, how, member)                                                                \
     {                                                                                              \
-        .name = label, .kind = how, .offset = offsetof(th_config_seen, member)                     \
+        .name = (label), .kind = (how), .offset = offsetof(th_config_seen, member)                 \
     }
 #define TH_FREE(label)                                                                             \
     {                                                                                              \
-        .name = label, .kind = TH_FIELD_FREE                                                       \
+        .name = (label), .kind = TH_FIELD_FREE                                                     \
     }
 #define TH_OFF(label)                                                                              \
     {                                                                                              \
-        .name = label, .kind = TH_FIELD_OFF                                                        \
+        .name = (label), .kind = TH_FIELD_OFF                                                      \
     }
 
 /* Walks an object; `where` is its name in messages. A field that no row names is refused if

@@ -69,7 +69,7 @@ static json_t *transformer(const char *type, int64_t width, int64_t layers, int6
                            const th_foreign_model *model)
 {
     return json_pack("{s:s, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:I}", "model_type", type,
-                     "hidden_size", (json_int_t)width, "intermediate_size", (json_int_t)(4 * width),
+                     "hidden_size", (json_int_t)width, "intermediate_size", 4 * (json_int_t)width,
                      "num_hidden_layers", (json_int_t)layers, "num_attention_heads",
                      (json_int_t)heads, "hidden_act", model->quick_gelu ? "quick_gelu" : "gelu",
                      "layer_norm_eps", 1e-5, "attention_dropout", 0.0, "projection_dim",

@@ -259,10 +259,11 @@ th_code th_safetensors_write(const char *path, const th_tensor *tensors, int cou
 
     TH_CHECK((size_t)snprintf(tmp, sizeof tmp, "%s.tmp", path) < sizeof tmp, TH_EUSAGE,
              "use a shorter path", "the path \"%s\" is too long", path);
-    TH_TRY(th_alloc((size_t)count, sizeof *sorted, "tensors by name", (void **)&sorted, err));
+    TH_TRY(th_alloc((size_t)count, sizeof(const th_tensor *), "tensors by name", (void **)&sorted,
+                    err));
     for (int i = 0; i < count; i++)
         sorted[i] = &tensors[i];
-    qsort(sorted, (size_t)count, sizeof *sorted, by_name);
+    qsort(sorted, (size_t)count, sizeof(const th_tensor *), by_name);
     for (int i = 0; i < count; i++)
         TH_CHECK(is_plain(sorted[i]->name) &&
                      (i == 0 || strcmp(sorted[i]->name, sorted[i - 1]->name) != 0),

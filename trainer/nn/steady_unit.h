@@ -52,7 +52,7 @@ static void tiles(int64_t m, int64_t depth, const th_real *a, int64_t lda, const
     for (; m >= TILE_ROWS; m -= TILE_ROWS, a += TILE_ROWS * lda, c += TILE_ROWS * ldc) {
         // The rows of c that come next are far from these: without this every tile begins with a
         // wait for memory, half of a product's time on a Zen 3.
-        for (int64_t r = TILE_ROWS; r < 2 * TILE_ROWS && r < m; r++)
+        for (int64_t r = TILE_ROWS; r < (int64_t)2 * TILE_ROWS && r < m; r++)
             for (int64_t j = 0; j < COLUMNS; j += CACHE_LINE)
                 __builtin_prefetch(c + r * ldc + j, 1);
         tile(TILE_ROWS, depth, a, lda, panel, add, c, ldc);
