@@ -201,8 +201,8 @@ static th_code train_tokenizer(packer *p, th_err *err)
     th_caption_reader reader = { .part = &p->parts[TRAIN], .tick = tick_training, .context = p };
 
     TH_TRY(th_spool_rewind(p->parts[TRAIN].spool, err));
-    rc = th_tokenizer_train(th_caption_reader_next, &reader, p->options->bpe, &p->merges,
-                            &p->merges_size, err);
+    rc = th_tokenizer_train(th_caption_reader_next, &reader, p->options->bpe, TH_CLEANUP_DEFAULT,
+                            &p->merges, &p->merges_size, err);
     if (reader.rc != TH_OK) { // the captions ended there, and not because there were no more
         rc = reader.rc;
         if (err)

@@ -95,18 +95,6 @@ out:
     return rc;
 }
 
-void *th_scratch_take(th_scratch *scratch, size_t bytes)
-{
-    if (bytes > scratch->bytes) {
-        size_t room = bytes + bytes / 2;
-
-        free(scratch->memory);
-        scratch->memory = malloc(room);
-        scratch->bytes = scratch->memory ? room : 0;
-    }
-    return scratch->memory;
-}
-
 static void spell(const char *word, size_t size, uint32_t *symbols)
 {
     for (size_t i = 0; i < size; i++)

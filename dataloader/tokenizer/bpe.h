@@ -8,6 +8,7 @@
 #define TH_DATALOADER_TOKENIZER_BPE_H
 
 #include "base/error.h"
+#include "dataloader/tokenizer/grow.h"
 #include "dataloader/tokenizer/symbols.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,15 +32,6 @@ TH_MUST_CHECK th_code th_bpe_add(th_bpe *bpe, uint32_t left, uint32_t right, th_
 
 /* Sets `id` once all merges are in. Errors: TH_EIO. */
 TH_MUST_CHECK th_code th_bpe_finish(th_bpe *bpe, th_err *err);
-
-/* Memory that one thread encodes in; starts zeroed, grows, and is given back with free(memory). */
-typedef struct {
-    void  *memory;
-    size_t bytes;
-} th_scratch;
-
-/* At least this many bytes, what was in it is lost; NULL when memory is out. */
-void *th_scratch_take(th_scratch *scratch, size_t bytes);
 
 /* The symbols of a word of size >= 1 bytes: points into scratch, valid until its next use. Returns
  * their number, -1 when memory is out. */

@@ -162,7 +162,7 @@ out:
 }
 
 th_code th_tokenizer_train(th_next_caption next, void *context, int64_t vocabulary,
-                           char **out_merges, size_t *out_size, th_err *err)
+                           th_cleanup cleanup, char **out_merges, size_t *out_size, th_err *err)
 {
     const int64_t least = TH_BYTE_SYMBOLS + 2;
     th_code       rc = TH_OK;
@@ -175,6 +175,7 @@ th_code th_tokenizer_train(th_next_caption next, void *context, int64_t vocabula
              "8192 suits some 100,000 short captions, 49408 is CLIP's",
              "a vocabulary of %lld is not between %lld and %u", (long long)vocabulary,
              (long long)least, TH_SYMBOLS_MOST);
+    t.words.cleaner.kind = cleanup == TH_CLEANUP_HF ? TH_CLEANUP_HF : TH_CLEANUP_OPEN_CLIP;
     TH_TRY(th_symbols_open(&t.symbols, (uint32_t)most, err));
     TH_TRY(th_pairs_open(&t.pairs, &t.symbols, err));
     TH_TRY(th_alloc(2 * most, sizeof *t.merges, "training a tokenizer", &memory, err));

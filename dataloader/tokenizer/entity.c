@@ -1,100 +1,64 @@
 #include "dataloader/tokenizer/entity.h"
 
 #include "dataloader/tokenizer/unicode.h"
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
-#define NAME_MOST 8 // bytes of the longest name: "thetasym"
-#define BARE_MOST 6 // bytes of the longest name that needs no semicolon: "Aacute"
+#define NAMES_MOST 2200
+#define NAME_MOST  31 // bytes of the longest name: "CounterClockwiseContourIntegral"
+#define BARE_MOST  6  // bytes of the longest name that needs no semicolon: "Aacute"
+#define SURE_MOST  24 // bytes of the longest that ftfy looks at
 
-// Sorted by name. The last column: may stand without a semicolon, even with letters behind it
-// (HTML 5, section 13.5). lang and rang are HTML 5's code points.
-static const struct entity {
-    char     name[NAME_MOST + 1];
-    uint16_t code;
-    uint8_t  bare;
-} entities[] = {
-    // clang-format off
-    { "AElig", 0xC6, 1 }, { "AMP", 0x26, 1 }, { "Aacute", 0xC1, 1 }, { "Acirc", 0xC2, 1 },
-    { "Agrave", 0xC0, 1 }, { "Alpha", 0x391, 0 }, { "Aring", 0xC5, 1 }, { "Atilde", 0xC3, 1 },
-    { "Auml", 0xC4, 1 }, { "Beta", 0x392, 0 }, { "COPY", 0xA9, 1 }, { "Ccedil", 0xC7, 1 },
-    { "Chi", 0x3A7, 0 }, { "Dagger", 0x2021, 0 }, { "Delta", 0x394, 0 }, { "ETH", 0xD0, 1 },
-    { "Eacute", 0xC9, 1 }, { "Ecirc", 0xCA, 1 }, { "Egrave", 0xC8, 1 }, { "Epsilon", 0x395, 0 },
-    { "Eta", 0x397, 0 }, { "Euml", 0xCB, 1 }, { "GT", 0x3E, 1 }, { "Gamma", 0x393, 0 },
-    { "Iacute", 0xCD, 1 }, { "Icirc", 0xCE, 1 }, { "Igrave", 0xCC, 1 }, { "Iota", 0x399, 0 },
-    { "Iuml", 0xCF, 1 }, { "Kappa", 0x39A, 0 }, { "LT", 0x3C, 1 }, { "Lambda", 0x39B, 0 },
-    { "Mu", 0x39C, 0 }, { "Ntilde", 0xD1, 1 }, { "Nu", 0x39D, 0 }, { "OElig", 0x152, 0 },
-    { "Oacute", 0xD3, 1 }, { "Ocirc", 0xD4, 1 }, { "Ograve", 0xD2, 1 }, { "Omega", 0x3A9, 0 },
-    { "Omicron", 0x39F, 0 }, { "Oslash", 0xD8, 1 }, { "Otilde", 0xD5, 1 }, { "Ouml", 0xD6, 1 },
-    { "Phi", 0x3A6, 0 }, { "Pi", 0x3A0, 0 }, { "Prime", 0x2033, 0 }, { "Psi", 0x3A8, 0 },
-    { "QUOT", 0x22, 1 }, { "REG", 0xAE, 1 }, { "Rho", 0x3A1, 0 }, { "Scaron", 0x160, 0 },
-    { "Sigma", 0x3A3, 0 }, { "THORN", 0xDE, 1 }, { "Tau", 0x3A4, 0 }, { "Theta", 0x398, 0 },
-    { "Uacute", 0xDA, 1 }, { "Ucirc", 0xDB, 1 }, { "Ugrave", 0xD9, 1 }, { "Upsilon", 0x3A5, 0 },
-    { "Uuml", 0xDC, 1 }, { "Xi", 0x39E, 0 }, { "Yacute", 0xDD, 1 }, { "Yuml", 0x178, 0 },
-    { "Zeta", 0x396, 0 }, { "aacute", 0xE1, 1 }, { "acirc", 0xE2, 1 }, { "acute", 0xB4, 1 },
-    { "aelig", 0xE6, 1 }, { "agrave", 0xE0, 1 }, { "alefsym", 0x2135, 0 }, { "alpha", 0x3B1, 0 },
-    { "amp", 0x26, 1 }, { "and", 0x2227, 0 }, { "ang", 0x2220, 0 }, { "apos", 0x27, 0 },
-    { "aring", 0xE5, 1 }, { "asymp", 0x2248, 0 }, { "atilde", 0xE3, 1 }, { "auml", 0xE4, 1 },
-    { "bdquo", 0x201E, 0 }, { "beta", 0x3B2, 0 }, { "brvbar", 0xA6, 1 }, { "bull", 0x2022, 0 },
-    { "cap", 0x2229, 0 }, { "ccedil", 0xE7, 1 }, { "cedil", 0xB8, 1 }, { "cent", 0xA2, 1 },
-    { "chi", 0x3C7, 0 }, { "circ", 0x2C6, 0 }, { "clubs", 0x2663, 0 }, { "cong", 0x2245, 0 },
-    { "copy", 0xA9, 1 }, { "crarr", 0x21B5, 0 }, { "cup", 0x222A, 0 }, { "curren", 0xA4, 1 },
-    { "dArr", 0x21D3, 0 }, { "dagger", 0x2020, 0 }, { "darr", 0x2193, 0 }, { "deg", 0xB0, 1 },
-    { "delta", 0x3B4, 0 }, { "diams", 0x2666, 0 }, { "divide", 0xF7, 1 }, { "eacute", 0xE9, 1 },
-    { "ecirc", 0xEA, 1 }, { "egrave", 0xE8, 1 }, { "empty", 0x2205, 0 }, { "emsp", 0x2003, 0 },
-    { "ensp", 0x2002, 0 }, { "epsilon", 0x3B5, 0 }, { "equiv", 0x2261, 0 }, { "eta", 0x3B7, 0 },
-    { "eth", 0xF0, 1 }, { "euml", 0xEB, 1 }, { "euro", 0x20AC, 0 }, { "exist", 0x2203, 0 },
-    { "fnof", 0x192, 0 }, { "forall", 0x2200, 0 }, { "frac12", 0xBD, 1 }, { "frac14", 0xBC, 1 },
-    { "frac34", 0xBE, 1 }, { "frasl", 0x2044, 0 }, { "gamma", 0x3B3, 0 }, { "ge", 0x2265, 0 },
-    { "gt", 0x3E, 1 }, { "hArr", 0x21D4, 0 }, { "harr", 0x2194, 0 }, { "hearts", 0x2665, 0 },
-    { "hellip", 0x2026, 0 }, { "iacute", 0xED, 1 }, { "icirc", 0xEE, 1 }, { "iexcl", 0xA1, 1 },
-    { "igrave", 0xEC, 1 }, { "image", 0x2111, 0 }, { "infin", 0x221E, 0 }, { "int", 0x222B, 0 },
-    { "iota", 0x3B9, 0 }, { "iquest", 0xBF, 1 }, { "isin", 0x2208, 0 }, { "iuml", 0xEF, 1 },
-    { "kappa", 0x3BA, 0 }, { "lArr", 0x21D0, 0 }, { "lambda", 0x3BB, 0 }, { "lang", 0x27E8, 0 },
-    { "laquo", 0xAB, 1 }, { "larr", 0x2190, 0 }, { "lceil", 0x2308, 0 }, { "ldquo", 0x201C, 0 },
-    { "le", 0x2264, 0 }, { "lfloor", 0x230A, 0 }, { "lowast", 0x2217, 0 }, { "loz", 0x25CA, 0 },
-    { "lrm", 0x200E, 0 }, { "lsaquo", 0x2039, 0 }, { "lsquo", 0x2018, 0 }, { "lt", 0x3C, 1 },
-    { "macr", 0xAF, 1 }, { "mdash", 0x2014, 0 }, { "micro", 0xB5, 1 }, { "middot", 0xB7, 1 },
-    { "minus", 0x2212, 0 }, { "mu", 0x3BC, 0 }, { "nabla", 0x2207, 0 }, { "nbsp", 0xA0, 1 },
-    { "ndash", 0x2013, 0 }, { "ne", 0x2260, 0 }, { "ni", 0x220B, 0 }, { "not", 0xAC, 1 },
-    { "notin", 0x2209, 0 }, { "nsub", 0x2284, 0 }, { "ntilde", 0xF1, 1 }, { "nu", 0x3BD, 0 },
-    { "oacute", 0xF3, 1 }, { "ocirc", 0xF4, 1 }, { "oelig", 0x153, 0 }, { "ograve", 0xF2, 1 },
-    { "oline", 0x203E, 0 }, { "omega", 0x3C9, 0 }, { "omicron", 0x3BF, 0 }, { "oplus", 0x2295, 0 },
-    { "or", 0x2228, 0 }, { "ordf", 0xAA, 1 }, { "ordm", 0xBA, 1 }, { "oslash", 0xF8, 1 },
-    { "otilde", 0xF5, 1 }, { "otimes", 0x2297, 0 }, { "ouml", 0xF6, 1 }, { "para", 0xB6, 1 },
-    { "part", 0x2202, 0 }, { "permil", 0x2030, 0 }, { "perp", 0x22A5, 0 }, { "phi", 0x3C6, 0 },
-    { "pi", 0x3C0, 0 }, { "piv", 0x3D6, 0 }, { "plusmn", 0xB1, 1 }, { "pound", 0xA3, 1 },
-    { "prime", 0x2032, 0 }, { "prod", 0x220F, 0 }, { "prop", 0x221D, 0 }, { "psi", 0x3C8, 0 },
-    { "quot", 0x22, 1 }, { "rArr", 0x21D2, 0 }, { "radic", 0x221A, 0 }, { "rang", 0x27E9, 0 },
-    { "raquo", 0xBB, 1 }, { "rarr", 0x2192, 0 }, { "rceil", 0x2309, 0 }, { "rdquo", 0x201D, 0 },
-    { "real", 0x211C, 0 }, { "reg", 0xAE, 1 }, { "rfloor", 0x230B, 0 }, { "rho", 0x3C1, 0 },
-    { "rlm", 0x200F, 0 }, { "rsaquo", 0x203A, 0 }, { "rsquo", 0x2019, 0 }, { "sbquo", 0x201A, 0 },
-    { "scaron", 0x161, 0 }, { "sdot", 0x22C5, 0 }, { "sect", 0xA7, 1 }, { "shy", 0xAD, 1 },
-    { "sigma", 0x3C3, 0 }, { "sigmaf", 0x3C2, 0 }, { "sim", 0x223C, 0 }, { "spades", 0x2660, 0 },
-    { "sub", 0x2282, 0 }, { "sube", 0x2286, 0 }, { "sum", 0x2211, 0 }, { "sup", 0x2283, 0 },
-    { "sup1", 0xB9, 1 }, { "sup2", 0xB2, 1 }, { "sup3", 0xB3, 1 }, { "supe", 0x2287, 0 },
-    { "szlig", 0xDF, 1 }, { "tau", 0x3C4, 0 }, { "there4", 0x2234, 0 }, { "theta", 0x3B8, 0 },
-    { "thetasym", 0x3D1, 0 }, { "thinsp", 0x2009, 0 }, { "thorn", 0xFE, 1 }, { "tilde", 0x2DC, 0 },
-    { "times", 0xD7, 1 }, { "trade", 0x2122, 0 }, { "uArr", 0x21D1, 0 }, { "uacute", 0xFA, 1 },
-    { "uarr", 0x2191, 0 }, { "ucirc", 0xFB, 1 }, { "ugrave", 0xF9, 1 }, { "uml", 0xA8, 1 },
-    { "upsih", 0x3D2, 0 }, { "upsilon", 0x3C5, 0 }, { "uuml", 0xFC, 1 }, { "weierp", 0x2118, 0 },
-    { "xi", 0x3BE, 0 }, { "yacute", 0xFD, 1 }, { "yen", 0xA5, 1 }, { "yuml", 0xFF, 1 },
-    { "zeta", 0x3B6, 0 }, { "zwj", 0x200D, 0 }, { "zwnj", 0x200C, 0 },
-    // clang-format on
-};
+static struct entity {
+    const char *name; // in th_entity_names
+    uint32_t    codes[2];
+    uint8_t     size, count; // of the name, of the codes
+    bool        bare;
+} entities[NAMES_MOST]; // sorted by name
+static size_t entity_count;
+
+static void read_names(void)
+{
+    const char *at = th_entity_names;
+
+    for (; *at; at += *at == ' ') {
+        struct entity *entity = &entities[entity_count++];
+        const char    *equals = strchr(at, '=');
+
+        entity->name = at;
+        entity->size = (uint8_t)(equals - at);
+        at = equals;
+        do {
+            char *behind;
+
+            entity->codes[entity->count++] = (uint32_t)strtoul(at + 1, &behind, 16);
+            at = behind;
+        } while (*at == '+');
+        entity->bare = *at == '!';
+        at += entity->bare;
+    }
+}
 
 static const struct entity *find(const char *name, size_t size)
 {
-    size_t low = 0, high = sizeof entities / sizeof *entities;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    size_t                low = 0, high;
 
+    (void)pthread_once(&once, read_names);
+    high = entity_count;
     while (low < high) {
-        size_t middle = (low + high) / 2;
-        int    order = strncmp(name, entities[middle].name, size);
+        size_t               middle = (low + high) / 2;
+        const struct entity *entity = &entities[middle];
+        size_t               shared = size < entity->size ? size : entity->size;
+        int                  order = memcmp(name, entity->name, shared);
 
-        if (order == 0 && strlen(entities[middle].name) == size)
-            return &entities[middle];
-        if (order > 0)
+        if (order == 0 && size == entity->size)
+            return entity;
+        if (order > 0 || (order == 0 && size > entity->size))
             low = middle + 1;
         else
             high = middle;
@@ -131,9 +95,15 @@ static int digit_of(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : 99;
 }
 
-// Both readers get the text behind the '&', return how many bytes of it they took (0: no entity)
-// and set *code.
-static size_t read_number(const char *text, size_t size, uint32_t *code)
+// What an entity stands for.
+typedef struct {
+    uint32_t codes[3];
+    int      count;
+} meaning;
+
+// The readers get the text behind the '&', return how many bytes of it they took (0: no entity) and
+// set *out.
+static size_t read_number(const char *text, size_t size, meaning *out)
 {
     size_t   at = 1, first;
     uint32_t number = 0;
@@ -149,45 +119,165 @@ static size_t read_number(const char *text, size_t size, uint32_t *code)
             number = number * (uint32_t)base + (uint32_t)digit_of(text[at]);
     if (at == first)
         return 0;
-    *code = character_of(number);
+    out->codes[0] = character_of(number);
+    out->count = out->codes[0] != TH_NOTHING;
     return at + (at < size && text[at] == ';');
 }
 
-static size_t read_name(const char *text, size_t size, uint32_t *code)
+static void tell(const struct entity *entity, meaning *out)
+{
+    memcpy(out->codes, entity->codes, sizeof entity->codes);
+    out->count = entity->count;
+}
+
+// The longest name at the start of a text that may stand without a semicolon.
+static const struct entity *find_bare(const char *text, size_t size)
+{
+    for (size_t length = size < BARE_MOST ? size : BARE_MOST; length >= 2; length--) {
+        const struct entity *entity = find(text, length);
+
+        if (entity && entity->bare)
+            return entity;
+    }
+    return NULL;
+}
+
+static size_t read_name(const char *text, size_t size, meaning *out)
 {
     const struct entity *entity;
     const char          *end = memchr(text, ';', size < NAME_MOST + 1 ? size : NAME_MOST + 1);
 
     if (end && end > text && (entity = find(text, (size_t)(end - text)))) {
-        *code = entity->code;
+        tell(entity, out);
         return (size_t)(end - text) + 1;
     }
-    for (size_t length = size < BARE_MOST ? size : BARE_MOST; length >= 2; length--)
-        if ((entity = find(text, length)) && entity->bare) {
-            *code = entity->code;
-            return length;
-        }
-    return 0;
+    entity = find_bare(text, size);
+    if (!entity)
+        return 0;
+    tell(entity, out);
+    return entity->size;
 }
 
-size_t th_entities_unescape(char *text, size_t size)
+static size_t put(const meaning *of, char *out)
+{
+    size_t used = 0;
+
+    for (int i = 0; i < of->count; i++)
+        used += th_utf8_put(of->codes[i], out + used);
+    return used;
+}
+
+size_t th_entities_unescape(const char *text, size_t size, char *out)
 {
     size_t from = 0, to = 0;
 
     while (from < size) {
-        uint32_t code = TH_NOTHING;
-        size_t   left = size - from - 1, taken = 0;
+        meaning found = { 0 };
+        size_t  left = size - from - 1, taken = 0;
 
         if (text[from] == '&' && left > 0)
-            taken = text[from + 1] == '#' ? read_number(text + from + 1, left, &code)
-                                          : read_name(text + from + 1, left, &code);
+            taken = text[from + 1] == '#' ? read_number(text + from + 1, left, &found)
+                                          : read_name(text + from + 1, left, &found);
         if (taken == 0) {
-            text[to++] = text[from++];
+            out[to++] = text[from++];
             continue;
         }
         from += 1 + taken;
-        if (code != TH_NOTHING) // never longer than what it stands for: "&#0" is the tightest
-            to += th_utf8_put(code, text + to);
+        to += put(&found, out + to);
+    }
+    return to;
+}
+
+// --- without doubt ---
+
+// Python's str.upper() of a character that some entity stands for: a few become more than one.
+static int put_upper(uint32_t code, uint32_t *out)
+{
+    static const struct {
+        uint32_t code, upper[3];
+    } grown[] = { { 0xDF, { 'S', 'S' } },       { 0x149, { 0x2BC, 'N' } },
+                  { 0xFB00, { 'F', 'F' } },     { 0xFB01, { 'F', 'I' } },
+                  { 0xFB02, { 'F', 'L' } },     { 0xFB03, { 'F', 'F', 'I' } },
+                  { 0xFB04, { 'F', 'F', 'L' } } };
+    int count = 0;
+
+    for (size_t i = 0; i < sizeof grown / sizeof *grown; i++)
+        if (code == grown[i].code)
+            while (count < 3 && grown[i].upper[count]) {
+                out[count] = grown[i].upper[count];
+                count++;
+            }
+    if (count == 0)
+        out[count++] = (uint32_t)utf8proc_toupper((utf8proc_int32_t)code);
+    return count;
+}
+
+static bool find_capital(const char *text, size_t size, meaning *out)
+{
+    char                 lower[SURE_MOST];
+    const struct entity *entity;
+
+    if (find_bare(text, size)) // "&LTIMES;" starts with "&LT"
+        return false;
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] >= 'a' && text[i] <= 'z')
+            return false;
+        lower[i] = (char)(text[i] >= 'A' ? text[i] | 0x20 : text[i]);
+    }
+    entity = find(lower, size);
+    if (!entity)
+        return false;
+    out->count = 0;
+    for (int i = 0; i < entity->count; i++)
+        out->count += put_upper(entity->codes[i], out->codes + out->count);
+    return true;
+}
+
+static bool is_alphanumeric(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+static size_t read_sure(const char *text, size_t size, meaning *out)
+{
+    size_t               hash = size > 0 && text[0] == '#', end = hash;
+    const struct entity *entity;
+
+    while (end < size && end - hash < SURE_MOST && is_alphanumeric(text[end]))
+        end++;
+    if (end == hash || end == size || text[end] != ';')
+        return 0;
+    if (hash) // all of it must be the number, and a semicolon is not unescaped
+        return read_number(text, size, out) == end + 1 && out->codes[0] != ';' ? end + 1 : 0;
+    entity = find(text, end);
+    if (entity)
+        tell(entity, out);
+    return entity || find_capital(text, end, out) ? end + 1 : 0;
+}
+
+static bool is_ampersand(const meaning *of)
+{
+    return of->count == 1 && of->codes[0] == '&';
+}
+
+size_t th_entities_unescape_sure(const char *text, size_t size, char *out)
+{
+    size_t from = 0, to = 0;
+
+    while (from < size) {
+        meaning found = { 0 }, again;
+        size_t  taken = text[from] == '&' ? read_sure(text + from + 1, size - from - 1, &found) : 0,
+               more;
+
+        if (taken == 0) {
+            out[to++] = text[from++];
+            continue;
+        }
+        from += 1 + taken;
+        while (is_ampersand(&found) && (more = read_sure(text + from, size - from, &again)) > 0 &&
+               is_ampersand(&again))
+            from += more;
+        to += put(&found, out + to);
     }
     return to;
 }

@@ -1,18 +1,25 @@
-/* dataloader/tokenizer/entity.h - HTML entities in captions scraped from the web, as Python's
- * html.unescape() reads them.
+/* dataloader/tokenizer/entity.h - HTML entities in captions scraped from the web.
  *
- * Numeric ones are complete: decimal and hexadecimal, with or without the semicolon, Windows-1252
- * for 0x80..0x9F, U+FFFD for what is no character, nothing for controls. Of the named ones the 252
- * of HTML 4 and the seven more that may stand without a semicolon are known; the other two thousand
- * of HTML 5
- * (&bigwedge;) are left as they stand. */
+ * Both functions replace entities once, from left to right (what one yields is not read again),
+ * write to `out`, which has room for TH_UNESCAPED_ROOM(size) bytes, and return how many they wrote.
+ * Linear in size. Local, any thread. */
 #ifndef TH_DATALOADER_TOKENIZER_ENTITY_H
 #define TH_DATALOADER_TOKENIZER_ENTITY_H
 
 #include <stddef.h>
 
-/* Unescapes the entities of a text of any bytes in place, once, from left to right (what one yields
- * is not read again); returns the new size, never larger. Linear in size. Local, any thread. */
-size_t th_entities_unescape(char *text, size_t size);
+#define TH_UNESCAPED_ROOM(size) ((size) + (size) / 5) // "&nGt;" is the tightest: two of 3 bytes
+
+/* As Python's html.unescape(): the 2,125 names of HTML 5, 106 of which need no semicolon, and
+ * numbers, decimal and hexadecimal, with or without one; Windows-1252 for 0x80..0x9F, U+FFFD for
+ * what is no character, nothing for controls. */
+size_t th_entities_unescape(const char *text, size_t size, char *out);
+
+/* Only what is meant for an entity without doubt, as ftfy sees it: with a semicolon; and also the
+ * lower-case names written in capitals, which yield capitals (&EACUTE;). An ampersand swallows the
+ * rest of "&amp;amp;amp;" at once, as repeating this to the end would. */
+size_t th_entities_unescape_sure(const char *text, size_t size, char *out);
+
+extern const char th_entity_names[]; // entity_names.c
 
 #endif

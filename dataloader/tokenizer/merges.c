@@ -1,6 +1,5 @@
 #include "dataloader/tokenizer/merges.h"
 
-#include "base/hash.h"
 #include "dataloader/tokenizer/unicode.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,10 +11,7 @@ static const char fix_merges[] =
 static const char word_end[] = "</w>";
 #define WORD_END 4 // bytes of it
 
-// One side of a merge as it is written. TH_NO_SYMBOL when it is not made of earlier ones. The
-// file's characters are decoded into `bytes`, which has room for `size`.
-static uint32_t symbol_written(const th_symbols *symbols, const char *text, size_t size,
-                               char *bytes)
+uint32_t th_symbol_read(const th_symbols *symbols, const char *text, size_t size, char *bytes)
 {
     const unsigned char *at = (const unsigned char *)text, *end = at + size;
     bool                 ends = size > WORD_END && memcmp(end - WORD_END, word_end, WORD_END) == 0;
@@ -40,8 +36,8 @@ static th_code read_line(th_bpe *bpe, const char *line, size_t size, char *bytes
     uint32_t    left, right;
 
     TH_CHECK(space, TH_EDATA, fix_merges, "a line of %zu bytes is no pair", size);
-    left = symbol_written(&bpe->symbols, line, (size_t)(space - line), bytes);
-    right = symbol_written(&bpe->symbols, space + 1, size - (size_t)(space - line) - 1, bytes);
+    left = th_symbol_read(&bpe->symbols, line, (size_t)(space - line), bytes);
+    right = th_symbol_read(&bpe->symbols, space + 1, size - (size_t)(space - line) - 1, bytes);
     TH_CHECK(left != TH_NO_SYMBOL && right != TH_NO_SYMBOL, TH_EDATA, fix_merges,
              "\"%.*s\" is not made of tokens of the lines before it", size < 80 ? (int)size : 80,
              line);
@@ -52,54 +48,77 @@ out:
     return rc;
 }
 
-static size_t count_lines(const char *text, const char *end)
+// The end of the first `most` lines, or of all when there are fewer; *out_count = how many.
+static const char *end_of_lines(const char *text, const char *end, size_t most, size_t *out_count)
 {
     size_t count = 0;
 
-    for (; text < end; text++)
-        count += *text == '\n';
-    return count;
+    for (const char *next; text < end && count < most; text = next) {
+        next = memchr(text, '\n', (size_t)(end - text));
+        next = next ? next + 1 : end;
+        count++;
+    }
+    *out_count = count;
+    return text;
 }
 
-th_code th_merges_read(const char *text, size_t size, th_bpe *bpe, uint64_t *out_hash, th_err *err)
+// The lines behind the first, which says that it is a merges file: *at to *end.
+static th_code find_lines(const char *text, size_t size, const char **at, const char **end,
+                          size_t *out_count, th_err *err)
 {
-    static const char version[] = "#version: ";
+    static const char version[] = "#version: ", clip[] = "\"bpe_simple_vocab_16e6.txt#version: ";
     th_code           rc = TH_OK;
-    char             *bytes = NULL;
-    const char       *end = text + size, *at, *next;
-    size_t            lines;
-    int64_t           line = 1;
+    bool              is_clip = size >= sizeof clip - 1 && memcmp(text, clip, sizeof clip - 1) == 0;
+    size_t            most = is_clip ? TH_CLIP_MERGES : TH_SYMBOLS_MOST;
 
-    *bpe = (th_bpe){ 0 };
-    TH_CHECK(size >= sizeof version - 1 && memcmp(text, version, sizeof version - 1) == 0, TH_EDATA,
-             fix_merges, "a merges file starts with \"#version: \"");
-    while (end > text && end[-1] == '\n')
-        end--;
-    at = memchr(text, '\n', (size_t)(end - text));
-    at = at ? at + 1 : end;
-    lines = count_lines(at, end) + 1;
-    TH_CHECK(lines <= TH_SYMBOLS_MOST - TH_BYTE_SYMBOLS, TH_EDATA, fix_merges,
-             "%zu merges, more than %u", lines, TH_SYMBOLS_MOST - TH_BYTE_SYMBOLS);
-    TH_TRY(th_bpe_open(bpe, (uint32_t)lines, err));
-    bytes = malloc(size);
+    TH_CHECK(is_clip ||
+                 (size >= sizeof version - 1 && memcmp(text, version, sizeof version - 1) == 0),
+             TH_EDATA, fix_merges, "a merges file starts with \"#version: \"");
+    *end = text + size;
+    *at = memchr(text, '\n', size);
+    *at = *at ? *at + 1 : *end;
+    *end = end_of_lines(*at, *end, most, out_count);
+    while (*end > *at && (*end)[-1] == '\n')
+        (*end)--;
+    TH_CHECK(*out_count <= TH_SYMBOLS_MOST - TH_BYTE_SYMBOLS, TH_EDATA, fix_merges,
+             "%zu merges, more than %u", *out_count, TH_SYMBOLS_MOST - TH_BYTE_SYMBOLS);
+out:
+    return rc;
+}
+
+th_code th_merges_read(const char *text, size_t size, th_bpe *out, char **out_lines,
+                       size_t *out_lines_size, th_err *err)
+{
+    th_code     rc = TH_OK;
+    th_bpe      bpe = { 0 };
+    char       *bytes = NULL;
+    const char *first = NULL, *end = NULL, *next;
+    size_t      count = 0;
+    int64_t     line = 1;
+
+    TH_TRY(find_lines(text, size, &first, &end, &count, err));
+    TH_TRY(th_bpe_open(&bpe, (uint32_t)count, err));
+    bytes = malloc(size + 1);
     TH_CHECK(bytes, TH_EIO, "free some memory", "no memory for merges of %zu bytes", size);
-    *out_hash = th_hash(at, (size_t)(end - at));
-    for (; at < end; at = next + 1) {
+    for (const char *at = first; at < end; at = next + 1) {
         line++;
         next = memchr(at, '\n', (size_t)(end - at));
         next = next ? next : end;
-        TH_TRY(read_line(bpe, at, (size_t)(next - at), bytes, err));
+        TH_TRY(read_line(&bpe, at, (size_t)(next - at), bytes, err));
     }
-    TH_TRY(th_bpe_finish(bpe, err));
+    TH_TRY(th_bpe_finish(&bpe, err));
+    *out = bpe;
+    *out_lines = bytes; // all that was decoded is over
+    *out_lines_size = (size_t)(end - first);
+    memcpy(bytes, first, *out_lines_size);
+    return rc;
 out:
     free(bytes);
-    if (rc == TH_OK)
-        return rc;
-    th_bpe_close(bpe);
+    th_bpe_close(&bpe);
     return th_during(err, "reading line %lld of the merges", (long long)line);
 }
 
-static void write_symbol(FILE *file, const th_symbols *symbols, uint32_t symbol)
+void th_symbol_write(FILE *file, const th_symbols *symbols, uint32_t symbol)
 {
     const struct th_symbol *row = &symbols->rows[symbol];
 
@@ -126,9 +145,9 @@ th_code th_merges_write(const th_symbols *symbols, const uint32_t *pairs, size_t
     TH_CHECK(file, TH_EIO, "free some memory", "no memory for the text of %zu merges", count);
     (void)fputs("#version: 0.2\n", file);
     for (size_t i = 0; i < count; i++) {
-        write_symbol(file, symbols, pairs[2 * i]);
+        th_symbol_write(file, symbols, pairs[2 * i]);
         (void)fputc(' ', file);
-        write_symbol(file, symbols, pairs[2 * i + 1]);
+        th_symbol_write(file, symbols, pairs[2 * i + 1]);
         (void)fputc('\n', file);
     }
     failed = ferror(file) != 0;

@@ -1,103 +1,78 @@
 #include "dataloader/tokenizer/tokenizer.h"
 
-#include "base/file.h"
 #include "base/hash.h"
 #include "base/memory.h"
-#include "dataloader/tokenizer/bpe.h"
 #include "dataloader/tokenizer/merges.h"
-#include "dataloader/tokenizer/split.h"
-#include "dataloader/tokenizer/unicode.h"
+#include "dataloader/tokenizer/tokenizer_private.h"
+#include "dataloader/tokenizer/unzip.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define MERGES_MOST ((size_t)64 << 20) // bytes of a merges file; CLIP's has 3 MB
+static const char *const cleanup_names[] = { "default", "open_clip", "hf", "bert" };
 
-struct th_tokenizer {
-    th_bpe   bpe;
-    int32_t *symbol; // [vocabulary - 2] id -> symbol
-    uint64_t hash;
-};
-
-// A word and its ids in one cache line; longer words are merged each time. Direct mapped: a new
-// word takes the slot of the old one, so ever new words cost no more than without a cache.
-#define CACHE_SLOTS ((size_t)1 << 14) // 1 MiB
-#define SLOT_BYTES  34
-#define SLOT_IDS    7
-typedef struct {
-    uint8_t size, count; // size 0: empty
-    char    bytes[SLOT_BYTES];
-    int32_t ids[SLOT_IDS];
-} cache_slot;
-_Static_assert(sizeof(cache_slot) == 64, "a slot is a cache line");
-
-struct th_token_cache {
-    cache_slot *slots;
-    uint64_t    hash;  // of the tokenizer whose ids these are
-    th_scratch  clean; // the cleaned caption
-    th_scratch  word;
-};
-
-th_code th_token_cache_open(th_token_cache **out, th_err *err)
+const char *th_cleanup_name(th_cleanup cleanup)
 {
-    th_code         rc = TH_OK;
-    th_token_cache *cache = NULL;
-    void           *memory;
-
-    TH_TRY(th_alloc(1, sizeof *cache, "a cache of words", &memory, err));
-    cache = memory;
-    TH_TRY(th_alloc(CACHE_SLOTS, sizeof *cache->slots, "a cache of words", &memory, err));
-    cache->slots = memory;
-    *out = cache;
-out:
-    if (rc != TH_OK)
-        th_token_cache_close(cache);
-    return rc;
+    return cleanup_names[cleanup];
 }
 
-void th_token_cache_close(th_token_cache *cache)
+_Bool th_cleanup_find(const char *name, th_cleanup *out)
 {
-    if (!cache)
-        return;
-    free(cache->slots);
-    free(cache->clean.memory);
-    free(cache->word.memory);
-    free(cache);
+    for (th_cleanup i = TH_CLEANUP_OPEN_CLIP; i <= TH_CLEANUP_HF; i++)
+        if (strcmp(name, cleanup_names[i]) == 0) {
+            *out = i;
+            return true;
+        }
+    return false;
 }
 
-th_code th_tokenizer_open(const char *merges, size_t size, th_tokenizer **out, th_err *err)
+// --- opening ---
+
+static bool starts_with(const char *text, size_t size, const char *prefix)
+{
+    return size >= strlen(prefix) && memcmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static th_code read_text(th_tokenizer *tokenizer, const char *text, size_t size, th_err *err)
+{
+    if (starts_with(text, size, "{"))
+        return th_tokenizer_read_json(tokenizer, text, size, err);
+    if (!starts_with(text, size, "#") && memmem(text, size, TH_BERT_UNKNOWN, 5))
+        return th_tokenizer_read_list(tokenizer, text, size, -1, err);
+    return th_tokenizer_read_merges(tokenizer, text, size, err);
+}
+
+th_code th_tokenizer_open_as(const char *text, size_t size, th_cleanup cleanup, th_tokenizer **out,
+                             th_err *err)
 {
     th_code       rc = TH_OK;
     th_tokenizer *tokenizer = NULL;
+    char         *plain = NULL;
     void         *memory;
 
     TH_TRY(th_alloc(1, sizeof *tokenizer, "a tokenizer", &memory, err));
     tokenizer = memory;
-    TH_TRY(th_merges_read(merges, size, &tokenizer->bpe, &tokenizer->hash, err));
-    TH_TRY(th_alloc(TH_BYTE_SYMBOLS + tokenizer->bpe.merges, sizeof *tokenizer->symbol,
-                    "a tokenizer", &memory, err));
-    tokenizer->symbol = memory;
-    for (uint32_t i = 0; i < TH_BYTE_SYMBOLS; i++)
-        tokenizer->symbol[i] = (int32_t)i;
-    for (uint32_t rank = 0; rank < tokenizer->bpe.merges; rank++)
-        tokenizer->symbol[TH_BYTE_SYMBOLS + rank] = (int32_t)tokenizer->bpe.result[rank];
+    if (th_is_gzip(text, size)) {
+        TH_TRY(th_unzip(text, size, TH_TOKENIZER_BYTES, &plain, &size, err));
+        text = plain;
+    }
+    TH_TRY(read_text(tokenizer, text, size, err));
+    TH_TRY(th_tokenizer_finish(tokenizer, cleanup, err));
     *out = tokenizer;
+    tokenizer = NULL;
 out:
-    if (rc != TH_OK)
-        th_tokenizer_close(tokenizer);
+    free(plain);
+    th_tokenizer_close(tokenizer);
     return rc;
+}
+
+th_code th_tokenizer_open(const char *text, size_t size, th_tokenizer **out, th_err *err)
+{
+    return th_tokenizer_open_as(text, size, TH_CLEANUP_DEFAULT, out, err);
 }
 
 th_code th_tokenizer_open_file(const char *path, th_tokenizer **out, th_err *err)
 {
-    th_code rc = TH_OK;
-    char   *text = NULL;
-    size_t  size;
-
-    TH_TRY(th_file_read(path, MERGES_MOST, &text, &size, err));
-    TH_TRY(th_tokenizer_open(text, size, out, err));
-out:
-    free(text);
-    return rc == TH_OK ? rc : th_during(err, "opening tokenizer \"%s\"", path);
+    return th_tokenizer_find(path, TH_CLEANUP_DEFAULT, out, err);
 }
 
 void th_tokenizer_close(th_tokenizer *tokenizer)
@@ -106,28 +81,153 @@ void th_tokenizer_close(th_tokenizer *tokenizer)
         return;
     th_bpe_close(&tokenizer->bpe);
     free(tokenizer->symbol);
+    free(tokenizer->merges);
+    th_wordpiece_close(&tokenizer->pieces);
     free(tokenizer);
+}
+
+th_code th_tokenizer_read_merges(th_tokenizer *t, const char *text, size_t size, th_err *err)
+{
+    th_code rc = TH_OK;
+    void   *memory;
+    int32_t words;
+
+    t->kind = TH_TOKENS_CLIP;
+    t->is_plain = true;
+    TH_TRY(th_merges_read(text, size, &t->bpe, &t->merges, &t->merges_size, err));
+    words = (int32_t)(TH_BYTE_SYMBOLS + t->bpe.merges);
+    t->begin = words;
+    t->end = words + 1;
+    t->vocabulary = words + 2;
+    t->unknown = t->end; // as Hugging Face's files name it; no byte is missing
+    (void)th_specials_add(&t->specials, TH_CLIP_START, t->begin, true);
+    (void)th_specials_add(&t->specials, TH_CLIP_END, t->end, true);
+    TH_TRY(th_alloc((size_t)t->vocabulary, sizeof *t->symbol, "a tokenizer", &memory, err));
+    t->symbol = memory;
+    for (uint32_t i = 0; i < TH_BYTE_SYMBOLS; i++)
+        t->symbol[i] = (int32_t)i;
+    for (uint32_t rank = 0; rank < t->bpe.merges; rank++)
+        t->symbol[TH_BYTE_SYMBOLS + rank] = (int32_t)t->bpe.result[rank];
+    t->symbol[t->begin] = t->symbol[t->end] = -1;
+out:
+    return rc;
+}
+
+// --- what follows from the rest ---
+
+static void hash_specials(th_hasher *hasher, const th_specials *specials)
+{
+    for (int i = 0; i < specials->count; i++) {
+        const struct th_special *row = &specials->rows[i];
+        int32_t                  numbers[2] = { row->id, row->normalized };
+
+        th_hasher_add(hasher, row->text, row->size + 1);
+        th_hasher_add(hasher, numbers, sizeof numbers);
+    }
+}
+
+// Of every token with its id and length, so that two strings never run into each other.
+static void hash_tokens(th_hasher *hasher, const th_tokenizer *t)
+{
+    const char *bytes;
+    size_t      size;
+    bool        ends;
+
+    for (int32_t id = 0; id < t->vocabulary; id++) {
+        if (!th_tokenizer_token(t, id, &bytes, &size, &ends))
+            continue;
+        int32_t numbers[3] = { id, (int32_t)size, ends };
+        th_hasher_add(hasher, numbers, sizeof numbers);
+        th_hasher_add(hasher, bytes, size);
+    }
+}
+
+// Plain merges with open_clip's cleanup have the hash of their lines, as they had before there was
+// anything else: packs hold it.
+static th_code hash_all(th_tokenizer *t, th_err *err)
+{
+    th_code       rc = TH_OK;
+    th_hasher    *hasher = NULL;
+    const int64_t about[] = { t->kind,
+                              t->cleaner.kind,
+                              t->cleaner.clean_text,
+                              t->cleaner.handle_chinese_chars,
+                              t->cleaner.strip_accents,
+                              t->cleaner.lowercase,
+                              t->begin,
+                              t->end,
+                              t->unknown,
+                              t->pieces.most_characters,
+                              t->cuts_specials };
+
+    TH_TRY(th_hasher_open(&hasher, err));
+    if (t->merges)
+        th_hasher_add(hasher, t->merges, t->merges_size);
+    if (!t->is_plain || t->cleaner.kind != TH_CLEANUP_OPEN_CLIP)
+        th_hasher_add(hasher, about, sizeof about);
+    if (!t->is_plain) {
+        hash_specials(hasher, &t->specials);
+        hash_tokens(hasher, t);
+    }
+    t->hash = th_hasher_value(hasher);
+out:
+    th_hasher_close(hasher);
+    return rc;
+}
+
+th_code th_tokenizer_finish(th_tokenizer *t, th_cleanup cleanup, th_err *err)
+{
+    th_code rc = TH_OK;
+
+    if (t->kind == TH_TOKENS_BERT) {
+        TH_CHECK(cleanup == TH_CLEANUP_DEFAULT || cleanup == TH_CLEANUP_BERT, TH_EUSAGE,
+                 "leave the cleanup out", "cleanup %s is CLIP's: a BERT vocabulary has its own",
+                 th_cleanup_name(cleanup));
+        cleanup = TH_CLEANUP_BERT;
+    }
+    TH_CHECK(t->kind == TH_TOKENS_BERT || cleanup != TH_CLEANUP_BERT, TH_EUSAGE,
+             "use open_clip or hf", "cleanup bert is BERT's, the tokenizer is CLIP's");
+    if (cleanup != TH_CLEANUP_DEFAULT)
+        t->cleaner.kind = cleanup;
+    else if (t->cleaner.kind == TH_CLEANUP_DEFAULT)
+        t->cleaner.kind = t->is_plain ? TH_CLEANUP_OPEN_CLIP : TH_CLEANUP_HF;
+    if (t->cleaner.kind == TH_CLEANUP_OPEN_CLIP) // its pattern finds them
+        memset(t->specials.first, 0, sizeof t->specials.first);
+    TH_TRY(hash_all(t, err));
+out:
+    return rc;
+}
+
+// --- asking ---
+
+th_token_kind th_tokenizer_kind(const th_tokenizer *tokenizer)
+{
+    return tokenizer->kind;
+}
+
+th_cleanup th_tokenizer_cleanup(const th_tokenizer *tokenizer)
+{
+    return tokenizer->cleaner.kind;
 }
 
 int64_t th_tokenizer_vocabulary(const th_tokenizer *tokenizer)
 {
-    return (int64_t)TH_BYTE_SYMBOLS + tokenizer->bpe.merges + 2;
+    return tokenizer->vocabulary;
 }
 
-th_token_kind th_tokenizer_kind(const th_tokenizer *tokenizer)
+int64_t th_tokenizer_context(const th_tokenizer *tokenizer)
 {
-    (void)tokenizer;
-    return TH_TOKENS_CLIP;
+    return tokenizer->kind == TH_TOKENS_BERT ? 128 : 77;
 }
 
 int32_t th_tokenizer_begin(const th_tokenizer *tokenizer)
 {
-    return (int32_t)(th_tokenizer_vocabulary(tokenizer) - 2);
+    return tokenizer->begin;
 }
 
 int32_t th_tokenizer_end(const th_tokenizer *tokenizer)
 {
-    return (int32_t)(th_tokenizer_vocabulary(tokenizer) - 1);
+    return tokenizer->end;
 }
 
 uint64_t th_tokenizer_hash(const th_tokenizer *tokenizer)
@@ -135,101 +235,40 @@ uint64_t th_tokenizer_hash(const th_tokenizer *tokenizer)
     return tokenizer->hash;
 }
 
-_Bool th_tokenizer_token(const th_tokenizer *tokenizer, int32_t id, const char **out_bytes,
+static bool special_token(const th_specials *specials, int32_t id, const char **out_bytes,
+                          size_t *out_size)
+{
+    for (int i = 0; i < specials->count; i++)
+        if (specials->rows[i].id == id) {
+            *out_bytes = specials->rows[i].text;
+            *out_size = specials->rows[i].size;
+            return true;
+        }
+    return false;
+}
+
+_Bool th_tokenizer_token(const th_tokenizer *t, int32_t id, const char **out_bytes,
                          size_t *out_size, _Bool *out_ends)
 {
-    static const char       special[2][16] = { "<|startoftext|>", "<|endoftext|>" };
-    int64_t                 sot = th_tokenizer_vocabulary(tokenizer) - 2;
-    const struct th_symbol *row;
-
-    if (id < 0 || id >= sot + 2)
+    if (id < 0 || id >= t->vocabulary)
         return false;
-    if (id >= sot) {
-        *out_bytes = special[id - sot];
-        *out_size = strnlen(special[id - sot], sizeof special[0]);
-        *out_ends = true;
+    *out_ends = t->kind == TH_TOKENS_CLIP;
+    if (special_token(&t->specials, id, out_bytes, out_size))
+        return true;
+    if (t->kind == TH_TOKENS_CLIP) {
+        const struct th_symbol *row;
+
+        if (t->symbol[id] < 0)
+            return false;
+        row = &t->bpe.symbols.rows[t->symbol[id]];
+        *out_bytes = t->bpe.symbols.bytes + row->at;
+        *out_size = row->size;
+        *out_ends = row->ends;
         return true;
     }
-    row = &tokenizer->bpe.symbols.rows[tokenizer->symbol[id]];
-    *out_bytes = tokenizer->bpe.symbols.bytes + row->at;
-    *out_size = row->size;
-    *out_ends = row->ends;
+    if ((uint32_t)id >= t->pieces.count || t->pieces.rows[id].size == 0)
+        return false;
+    *out_bytes = t->pieces.bytes + t->pieces.rows[id].at;
+    *out_size = t->pieces.rows[id].size;
     return true;
-}
-
-// Copies a word's ids to where `count` ids stand already; returns how many stand then, room + 1
-// when they do not fit.
-static int64_t append(int32_t *ids, int64_t count, int64_t room, const int32_t *more, int64_t n)
-{
-    int64_t fits = n < room - count ? n : room - count;
-
-    if (fits > 0)
-        memcpy(ids + count, more, (size_t)fits * sizeof *ids);
-    return fits < n ? room + 1 : count + n;
-}
-
-// Merges a word; fills its slot, unless that is NULL or the word is too long for it.
-static int64_t append_merged(const th_tokenizer *tokenizer, const th_word *word, cache_slot *slot,
-                             th_scratch *scratch, int32_t *ids, int64_t count, int64_t room)
-{
-    const uint32_t *symbols;
-    int64_t         n = th_bpe_word(&tokenizer->bpe, word->text, word->size, scratch, &symbols);
-
-    if (n < 0)
-        return -1;
-    if (slot && n <= SLOT_IDS) {
-        slot->size = (uint8_t)word->size;
-        slot->count = (uint8_t)n;
-        memcpy(slot->bytes, word->text, word->size);
-        for (int64_t i = 0; i < n; i++)
-            slot->ids[i] = tokenizer->bpe.id[symbols[i]];
-    }
-    for (int64_t i = 0; i < n && count <= room; i++)
-        count = append(ids, count, room, &tokenizer->bpe.id[symbols[i]], 1);
-    return count;
-}
-
-static int64_t append_word(const th_tokenizer *tokenizer, const th_word *word, cache_slot *slots,
-                           th_scratch *scratch, int32_t *ids, int64_t count, int64_t room)
-{
-    cache_slot *slot = NULL;
-
-    if (word->kind != TH_WORD_TEXT) {
-        int32_t id =
-            word->kind == TH_WORD_SOT ? th_tokenizer_begin(tokenizer) : th_tokenizer_end(tokenizer);
-
-        return append(ids, count, room, &id, 1);
-    }
-    if (slots && word->size <= SLOT_BYTES) {
-        slot = &slots[th_hash(word->text, word->size) % CACHE_SLOTS];
-        if (slot->size == word->size && memcmp(slot->bytes, word->text, word->size) == 0)
-            return append(ids, count, room, slot->ids, slot->count);
-    }
-    return append_merged(tokenizer, word, slot, scratch, ids, count, room);
-}
-
-int64_t th_tokenizer_encode(const th_tokenizer *tokenizer, const char *text, size_t size,
-                            th_token_cache *cache, int32_t *ids, int64_t room)
-{
-    th_token_cache lone = { 0 };
-    char          *clean;
-    int64_t        count = -1;
-
-    if (cache && cache->hash != tokenizer->hash) {
-        memset(cache->slots, 0, CACHE_SLOTS * sizeof *cache->slots);
-        cache->hash = tokenizer->hash;
-    }
-    if (!cache)
-        cache = &lone;
-    if (size <= TH_CAPTION_MOST &&
-        (clean = th_scratch_take(&cache->clean, TH_CLEAN_ROOM(size) + size + 1))) {
-        const char *at = clean + size, *end = at + th_text_clean(text, size, clean, clean + size);
-        th_word     word;
-
-        for (count = 0; count >= 0 && count <= room && th_word_next(&at, end, &word);)
-            count = append_word(tokenizer, &word, cache->slots, &cache->word, ids, count, room);
-    }
-    free(lone.clean.memory);
-    free(lone.word.memory);
-    return count;
 }

@@ -4,8 +4,6 @@
 #include "base/memory.h"
 #include "dataloader/tokenizer/grow.h"
 #include "dataloader/tokenizer/split.h"
-#include "dataloader/tokenizer/tokenizer.h"
-#include "dataloader/tokenizer/unicode.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,16 +79,15 @@ out:
 th_code th_words_add(th_words *words, const char *caption, size_t size, th_err *err)
 {
     th_code     rc = TH_OK;
-    char       *work;
-    const char *at, *end;
+    size_t      clean_size;
+    const char *clean;
     th_word     word;
 
     TH_CHECK(size <= TH_CAPTION_MOST, TH_EUSAGE, "leave it out", "a caption of %zu bytes", size);
-    work = th_scratch_take(&words->clean, TH_CLEAN_ROOM(size) + size + 1);
-    TH_CHECK(work, TH_EIO, "free some memory", "no memory for a caption of %zu bytes", size);
-    at = work + size;
-    end = at + th_text_clean(caption, size, work, work + size);
-    while (th_word_next(&at, end, &word))
+    clean = th_text_clean(&words->cleaner, caption, size, &words->clean, &clean_size);
+    TH_CHECK(clean, TH_EIO, "free some memory", "no memory for a caption of %zu bytes", size);
+    th_splitter splitter = { .kind = words->cleaner.kind, .at = clean, .end = clean + clean_size };
+    while (th_word_next(&splitter, &word))
         if (word.kind == TH_WORD_TEXT)
             TH_TRY(count_word(words, &word, err));
 out:
@@ -102,6 +99,6 @@ void th_words_close(th_words *words)
     free(words->rows);
     free(words->bytes);
     free(words->slots);
-    free(words->clean.memory);
+    th_clean_room_done(&words->clean);
     *words = (th_words){ 0 };
 }

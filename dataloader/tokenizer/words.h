@@ -6,7 +6,7 @@
 #define TH_DATALOADER_TOKENIZER_WORDS_H
 
 #include "base/error.h"
-#include "dataloader/tokenizer/bpe.h"
+#include "dataloader/tokenizer/clean.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,14 +16,15 @@ typedef struct {
         size_t   at; // in bytes
         uint32_t size;
         int64_t  times;
-    } * rows;              // [count], in the order in which they were first seen
-    char      *bytes;      // of all distinct words, back to back
-    uint32_t  *slots;      // open addressing: a row or UINT32_MAX
-    size_t     bytes_used; // at most TH_WORD_BYTES_MOST
-    size_t     bytes_room, row_room, slot_mask;
-    uint32_t   count;
-    th_scratch clean;
-} th_words; // starts zeroed
+    } * rows;                 // [count], in the order in which they were first seen
+    char         *bytes;      // of all distinct words, back to back
+    uint32_t     *slots;      // open addressing: a row or UINT32_MAX
+    size_t        bytes_used; // at most TH_WORD_BYTES_MOST
+    size_t        bytes_room, row_room, slot_mask;
+    uint32_t      count;
+    th_cleaner    cleaner; // given by the caller
+    th_clean_room clean;
+} th_words; // starts zeroed, but for the cleaner
 
 #define TH_WORD_BYTES_MOST ((size_t)1 << 30)
 

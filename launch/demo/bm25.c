@@ -1,6 +1,7 @@
 #include "launch/demo/bm25.h"
 
 #include "base/hash.h"
+#include "dataloader/tokenizer/clean.h"
 #include "dataloader/tokenizer/grow.h"
 #include "dataloader/tokenizer/unicode.h"
 #include <math.h>
@@ -56,17 +57,20 @@ out:
 // Sets index->query to the grams of a text as it was written.
 static th_code read_text(th_bm25 *index, const char *text, size_t size, th_err *err)
 {
-    th_code rc = TH_OK;
-    char   *work = malloc(size + 1), *clean = malloc(TH_CLEAN_ROOM(size) + 2);
-    size_t  clean_size;
+    th_code          rc = TH_OK;
+    const th_cleaner cleaner = { .kind = TH_CLEANUP_OPEN_CLIP };
+    th_clean_room    room = { 0 };
+    size_t           clean_size;
+    const char      *clean = th_text_clean(&cleaner, text, size, &room, &clean_size);
+    char            *between = clean ? malloc(clean_size + 2) : NULL; // two spaces
 
-    TH_CHECK(work && clean, TH_EIO, fix_memory, "no memory for a text of %zu bytes", size);
-    clean_size = th_text_clean(text, size, work, clean + 1);
-    clean[0] = clean[clean_size + 1] = ' ';
-    TH_TRY(cut(index, clean, clean_size + 2, err));
+    TH_CHECK(between, TH_EIO, fix_memory, "no memory for a text of %zu bytes", size);
+    memcpy(between + 1, clean, clean_size);
+    between[0] = between[clean_size + 1] = ' ';
+    TH_TRY(cut(index, between, clean_size + 2, err));
 out:
-    free(work);
-    free(clean);
+    free(between);
+    th_clean_room_done(&room);
     return rc;
 }
 

@@ -17,7 +17,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/memory.h"
-#include "dataloader/tokenizer/unicode.h"
+#include "dataloader/tokenizer/clean.h"
 #include "launch/demo/font.h"
 #include "launch/demo/names.h"
 #include "launch/demo/tar.h"
@@ -127,15 +127,16 @@ static void hold_out(uint32_t code, name names[LANGUAGES])
 
 static th_code clean_name(name *n, th_err *err)
 {
-    th_code rc = TH_OK;
-    size_t  size = strlen(n->text);
-    char   *work = malloc(size + 1);
+    th_code          rc = TH_OK;
+    const th_cleaner cleaner = { .kind = TH_CLEANUP_OPEN_CLIP };
+    th_clean_room    room = { 0 };
+    size_t           size;
+    const char      *clean = th_text_clean(&cleaner, n->text, strlen(n->text), &room, &size);
 
-    n->clean = malloc(TH_CLEAN_ROOM(size) + 1);
-    TH_CHECK(work && n->clean, TH_EIO, "free some memory", "no memory for a name");
-    n->clean[th_text_clean(n->text, size, work, n->clean)] = 0;
+    n->clean = clean ? strndup(clean, size) : NULL;
+    TH_CHECK(n->clean, TH_EIO, "free some memory", "no memory for a name");
 out:
-    free(work);
+    th_clean_room_done(&room);
     return rc;
 }
 

@@ -166,7 +166,8 @@ static th_code run(corpus *c, th_err *err)
     int64_t       ids_total = 0;
     double        cold[RUNS], bare[RUNS], trained = th_bench_now();
 
-    TH_TRY(th_tokenizer_train(next_caption, c, VOCABULARY, &merges, &size, err));
+    TH_TRY(
+        th_tokenizer_train(next_caption, c, VOCABULARY, TH_CLEANUP_DEFAULT, &merges, &size, err));
     trained = th_bench_now() - trained;
     TH_TRY(th_tokenizer_open(merges, size, &tokenizer, err));
     for (int i = -1; i < RUNS; i++) { // the first is a warm-up of the processor, not of the cache

@@ -28,7 +28,9 @@ static char *train(const char *const *captions, size_t count, int64_t vocabulary
     size_t size;
     th_err err = { 0 };
 
-    th_assert_ok(th_tokenizer_train(next_of_list, &l, vocabulary, &merges, &size, &err), &err);
+    th_assert_ok(
+        th_tokenizer_train(next_of_list, &l, vocabulary, TH_CLEANUP_DEFAULT, &merges, &size, &err),
+        &err);
     assert_int_equal(strlen(merges), size);
     return merges;
 }
@@ -71,23 +73,27 @@ static void bytes_are_written_in_clips_alphabet(void **state)
 
 static void refuses_what_cannot_be_trained(void **state)
 {
-    static const char *const captions[] = { "low" }, *const empty[] = { " ", "<|endoftext|>" };
+    static const char *const captions[] = { "low" }, *const empty[] = { " ", "<end_of_text>" };
     list   l = { captions, 1, 0 };
     char  *merges;
     size_t size;
     th_err err = { 0 };
 
     (void)state;
-    th_assert_error(th_tokenizer_train(next_of_list, &l, 513, &merges, &size, &err), TH_EUSAGE,
-                    &err, "513");
-    th_assert_error(th_tokenizer_train(next_of_list, &l, INT64_MAX, &merges, &size, &err),
-                    TH_EUSAGE, &err, "9223372036854775807");
+    th_assert_error(
+        th_tokenizer_train(next_of_list, &l, 513, TH_CLEANUP_DEFAULT, &merges, &size, &err),
+        TH_EUSAGE, &err, "513");
+    th_assert_error(
+        th_tokenizer_train(next_of_list, &l, INT64_MAX, TH_CLEANUP_DEFAULT, &merges, &size, &err),
+        TH_EUSAGE, &err, "9223372036854775807");
     l = (list){ NULL, 0, 0 };
-    th_assert_error(th_tokenizer_train(next_of_list, &l, 1000, &merges, &size, &err), TH_EDATA,
-                    &err, "no captions");
+    th_assert_error(
+        th_tokenizer_train(next_of_list, &l, 1000, TH_CLEANUP_DEFAULT, &merges, &size, &err),
+        TH_EDATA, &err, "no captions");
     l = (list){ empty, 2, 0 };
-    th_assert_error(th_tokenizer_train(next_of_list, &l, 1000, &merges, &size, &err), TH_EDATA,
-                    &err, "no captions");
+    th_assert_error(
+        th_tokenizer_train(next_of_list, &l, 1000, TH_CLEANUP_DEFAULT, &merges, &size, &err),
+        TH_EDATA, &err, "no captions");
 }
 
 // --- the twin --------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 // pattern.
 #include "tests/test.h"
 
+#include "dataloader/tokenizer/clean.h"
 #include "dataloader/tokenizer/split.h"
 #include "dataloader/tokenizer/unicode.h"
 
@@ -17,11 +18,18 @@ static const struct clean_case {
     { "lower_case_that_grows_in_utf8", "\xc8\xba", "\xe2\xb1\xa5" },
     { "i_with_dot_becomes_two", "İX", "i\xcc\x87x" },
     { "sigma_at_the_end_of_a_word", "ΟΔΟΣ ΣΑΣ", "οδος σας" },
-    { "sigma_before_a_mark_and_a_letter", "Α\xcc\x81Σ\xcc\x81Α", "α\xcc\x81σ\xcc\x81α" },
-    { "sigma_behind_a_mark_at_the_end", "Α\xcc\x81Σ'", "α\xcc\x81ς'" },
+    { "sigma_before_a_mark_and_a_letter", "Α\xcc\x81Σ\xcc\x81Α", "άσ\xcc\x81α" },
+    { "sigma_behind_a_mark_at_the_end", "Α\xcc\x81Σ'", "άς'" },
     { "sigma_alone", "Σ", "σ" },
     { "named_entity", "a &lt; b &amp; &Eacute;&hearts;", "a < b & é♥" },
-    { "entities_are_unescaped_twice_not_thrice", "&amp;lt; &amp;amp;lt;", "< &lt;" },
+    { "sure_entities_are_unescaped_to_the_end", "&amp;lt; &amp;amp;lt;", "< <" },
+    { "behind_a_tag_they_are_unescaped_twice_not_thrice", "<&lt;&amp;lt;&amp;amp;lt;", "<<<&lt;" },
+    { "ligatures_quotes_wide_forms_and_escapes", "ﬁ ﬂ “x” ‘y’ ＡＢ\x1b[31mred",
+      "fi fl \"x\" 'y' abred" },
+    { "c1_controls_are_windows_1252", "caf\xc2\x85\xc2\x91x\xc2\x92", "caf…'x'" },
+    { "entity_of_two_characters", "&ngtv; <a>\n&nGt;&notit;", "&ngtv; <a> ≫\xe2\x83\x92¬it;" },
+    { "entity_written_in_capitals", "&EACUTE;&eacute", "éé" },
+    { "hangul_is_composed", "가\u1100\u1161", "가가" },
     { "bare_entity_with_letters_behind", "&eacutex &ampa &copy2", "éx &a ©2" },
     { "entity_that_needs_its_semicolon", "&hearts &alphax;", "&hearts &alphax;" },
     { "unknown_entity_stays", "&nonsense; &; & &", "&nonsense; &; & &" },
@@ -53,73 +61,90 @@ static char *exactly(const char *text, size_t size)
     return copy;
 }
 
+static const th_cleaner open_clip = { .kind = TH_CLEANUP_OPEN_CLIP };
+
 static void cleans(void **state)
 {
     const struct clean_case *c = *state;
     size_t                   size = strlen(c->text);
-    char                    *text = exactly(c->text, size), *work = exactly(c->text, size);
-    char                    *out = malloc(TH_CLEAN_ROOM(size) + 1);
+    char                    *text = exactly(c->text, size);
+    th_clean_room            room = { 0 };
+    const char              *out = th_text_clean(&open_clip, text, size, &room, &size);
 
     assert_non_null(out);
-    out[th_text_clean(text, size, work, out)] = 0;
-    assert_string_equal(out, c->clean);
+    assert_int_equal(size, strlen(c->clean));
+    assert_memory_equal(out, c->clean, size);
     free(text);
-    free(work);
-    free(out);
+    th_clean_room_done(&room);
 }
 
 static void a_zero_byte_is_a_character(void **state)
 {
-    char work[9], out[TH_CLEAN_ROOM(9)];
+    const th_cleaner hf = { .kind = TH_CLEANUP_HF };
+    th_clean_room    room = { 0 };
+    size_t           size;
 
     (void)state;
-    assert_int_equal(th_text_clean("A\0 b&lt\0;", 9, work, out), 7);
-    assert_memory_equal(out, "a\0 b<\0;", 7);
+    assert_memory_equal(th_text_clean(&hf, "A\0 b&lt\0;", 9, &room, &size), "a\0 b&lt\0;", 9);
+    assert_int_equal(size, 9);
+    th_clean_room_done(&room);
 }
 
 static const struct split_case {
     const char *name, *text, *words; // words with '_' between
+    th_cleanup  kind;
+    bool        cuts_specials;
 } split_cases[] = {
-    { "letters_and_spaces", "a photo  of", "a_photo_of" },
-    { "each_digit_is_a_word", "4x16", "4_x_1_6" },
-    { "contractions", "it's we're i'm you'll he'd 've't",
-      "it_'s_we_'re_i_'m_you_'ll_he_'d_'ve_'t" },
-    { "contraction_takes_only_its_letters", "'stop", "'s_top" },
-    { "apostrophe_of_no_contraction", "'rx 'l 'v'", "'_rx_'_l_'_v_'" },
-    { "apostrophes_in_a_run", "a''s!'s", "a_''_s_!'_s" },
-    { "special_tokens", "<|startoftext|>a<|endoftext|>", "<|startoftext|>_a_<|endoftext|>" },
-    { "special_token_inside_a_run", "!<|endoftext|>", "!<|_endoftext_|>" },
-    { "special_token_cut_short", "<|endoftext|", "<|_endoftext_|" },
-    { "combining_marks_are_no_letters", "e\xcc\x81x", "e_\xcc\x81_x" },
-    { "other_scripts", "собака雪½?", "собака雪_½_?" },
-    { "emoji_and_punctuation_are_one_run", "😀!?a", "😀!?_a" },
+    { "letters_and_spaces", "a photo  of", "a_photo_of", TH_CLEANUP_OPEN_CLIP, false },
+    { "each_digit_is_a_word", "4x16", "4_x_1_6", TH_CLEANUP_OPEN_CLIP, false },
+    { "contractions", "it's we're i'm you'll he'd 've't", "it_'s_we_'re_i_'m_you_'ll_he_'d_'ve_'t",
+      TH_CLEANUP_OPEN_CLIP, false },
+    { "contraction_takes_only_its_letters", "'stop", "'s_top", TH_CLEANUP_OPEN_CLIP, false },
+    { "apostrophe_of_no_contraction", "'rx 'l 'v'", "'_rx_'_l_'_v_'", TH_CLEANUP_OPEN_CLIP, false },
+    { "apostrophes_in_a_run", "a''s!'s", "a_''_s_!'_s", TH_CLEANUP_OPEN_CLIP, false },
+    { "special_tokens", "<start_of_text>a<end_of_text>", "<start_of_text>_a_<end_of_text>",
+      TH_CLEANUP_OPEN_CLIP, false },
+    { "special_token_inside_a_run", "!<end_of_text>", "!<_end___of___text_>", TH_CLEANUP_OPEN_CLIP,
+      false },
+    { "special_token_cut_short", "<end_of_text", "<_end___of___text", TH_CLEANUP_OPEN_CLIP, false },
+    { "combining_marks_are_no_letters", "e\xcc\x81x", "e_\xcc\x81_x", TH_CLEANUP_OPEN_CLIP, false },
+    { "other_scripts", "собака雪½?", "собака雪_½_?", TH_CLEANUP_OPEN_CLIP, false },
+    { "emoji_and_punctuation_are_one_run", "😀!?a", "😀!?_a", TH_CLEANUP_OPEN_CLIP, false },
+    { "hf_has_no_specials_of_its_own", "<|endoftext|>!a", "<|_endoftext_|>!_a", TH_CLEANUP_HF,
+      false },
+    { "hf_may_cut_specials_in_three", "<|endoftext|>!a", "<|_endoftext_|>_!_a", TH_CLEANUP_HF,
+      true },
+    { "hf_knows_no_long_s", "'\u017ft", "'_\u017ft", TH_CLEANUP_HF, false },
+    { "a_long_s_is_an_s_to_open_clip", "'\u017ft", "'\u017f_t", TH_CLEANUP_OPEN_CLIP, false },
+    { "words_of_bert_stand_between_spaces", "it ' s", "it_'_s", TH_CLEANUP_BERT, false },
 };
 
 static void splits(void **state)
 {
     const struct split_case *c = *state;
-    const char              *at = c->text, *end = at + strlen(at);
-    char                     words[128] = "";
-    th_word                  word;
+    th_splitter splitter = { c->kind, c->cuts_specials, c->text, c->text + strlen(c->text), NULL };
+    char        words[128] = "";
+    th_word     word;
 
-    while (th_word_next(&at, end, &word)) {
+    while (th_word_next(&splitter, &word)) {
         strncat(words, words[0] ? "_" : "", 2);
         strncat(words, word.text, word.size);
     }
     assert_string_equal(words, c->words);
-    assert_ptr_equal(at, end);
+    assert_ptr_equal(splitter.at, splitter.end);
 }
 
 static void special_words_are_told(void **state)
 {
-    const char *text = "<|endoftext|><|startoftext|>a", *at = text;
+    const char *text = "<end_of_text><start_of_text>a";
+    th_splitter at = { TH_CLEANUP_OPEN_CLIP, false, text, text + strlen(text), NULL };
     th_word     word;
 
     (void)state;
-    assert_true(th_word_next(&at, text + strlen(text), &word) && word.kind == TH_WORD_EOT);
-    assert_true(th_word_next(&at, text + strlen(text), &word) && word.kind == TH_WORD_SOT);
-    assert_true(th_word_next(&at, text + strlen(text), &word) && word.kind == TH_WORD_TEXT);
-    assert_false(th_word_next(&at, text + strlen(text), &word));
+    assert_true(th_word_next(&at, &word) && word.kind == TH_WORD_END);
+    assert_true(th_word_next(&at, &word) && word.kind == TH_WORD_START);
+    assert_true(th_word_next(&at, &word) && word.kind == TH_WORD_TEXT);
+    assert_false(th_word_next(&at, &word));
 }
 
 static void every_code_point_reads_back(void **state)
