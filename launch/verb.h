@@ -23,6 +23,7 @@ extern const int     th_verb_count;
 
 /* One function per verb, each in its own file under launch/verbs/. */
 th_code th_verb_pack(const th_command_line *line, th_err *err);
+th_code th_verb_tokenize(const th_command_line *line, th_err *err);
 th_code th_verb_train(const th_command_line *line, th_err *err);
 th_code th_verb_eval(const th_command_line *line, th_err *err);
 th_code th_verb_export(const th_command_line *line, th_err *err);

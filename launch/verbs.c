@@ -10,6 +10,7 @@
 #include "launch/verbs/pack.h"
 #include "launch/verbs/query.h"
 #include "launch/verbs/status.h"
+#include "launch/verbs/tokenize.h"
 #include "launch/verbs/train.h"
 
 const th_verb th_verbs[] = {
@@ -22,6 +23,12 @@ const th_verb th_verbs[] = {
     { "inspect", "PACK [--verify] [--sample 16 [--out x.png]]",
       "Tell what a pack holds, and whether it is whole", NULL, th_verb_inspect,
       th_inspect_verb_options },
+    { "tokenize", "--tokenizer FILE|FOLDER|PACK [--context 77] < captions.txt",
+      "Print the token ids of captions, a line for each",
+      "Reads CLIP's bpe_simple_vocab_16e6.txt.gz, vocab.json beside merges.txt, tokenizer.json, "
+      "BERT's\n"
+      "vocab.txt, and what a pack holds. One caption a line, any bytes.\n",
+      th_verb_tokenize, th_tokenize_verb_options },
     { "train", "[-n N] run.yaml [option=value ...]",
       "Train a model, or go on with one that was stopped or killed",
       "Start it by `thaw train -n 4 run.yaml`, `mpirun -n 4 thaw train run.yaml` or `srun thaw "
