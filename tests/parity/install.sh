@@ -18,12 +18,12 @@ skip() {
 }
 
 [ -x "$python" ] || skip "there is no $python"
-want=$({ "$python" -V; cat "$here/requirements.txt"; } | sha256sum)
+. "$here/../../launch/packages.sh"
+want=$({ "$python" -V; cat "$here/requirements.txt"; echo "$thaw_packages_parity"; } | sha256sum)
 if [ "$(cat installed 2>/dev/null)" = "$want" ]; then
     exit 0
 fi
 rm -rf site site.new installed SKIPPED
-. "$here/../../launch/packages.sh"
 [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null || "$python" -c 'import torch, torchvision' 2>/dev/null ||
     skip "torch is to be installed with apt, which wants root"
 thaw_install_packages test parity >apt.log 2>&1 || skip "apt could not install it: $(tail -1 apt.log)"
