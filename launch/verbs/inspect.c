@@ -7,6 +7,7 @@
 #include "launch/refused.h"
 #include "launch/sheet.h"
 #include "launch/verb.h"
+#include "launch/verbs/dump_images.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,11 +19,16 @@
 
 typedef struct {
     bool        verify;
-    int64_t     sample;
-    const char *out;
+    int64_t     sample, limit;
+    const char *out, *dump_images;
 } inspect_options;
 
 static const th_option table[] = {
+    TH_OPTION(inspect_options, "dump-images", dump_images, .when = TH_PER_START, .since = "0.2",
+              .help = "write the stored pictures to this folder as PNG, with captions as .txt"),
+    TH_OPTION(inspect_options, "limit", limit, .fallback = "0", .unit = "records", .max = 1e15,
+              .when = TH_PER_START, .since = "0.2",
+              .help = "with --dump-images: only the first so many records; 0: all"),
     TH_OPTION(inspect_options, "out", out, .when = TH_PER_START, .since = "0.1",
               .help = "with --sample: also write the pictures to this PNG file"),
     TH_OPTION(inspect_options, "sample", sample, .fallback = "0", .unit = "records",
@@ -163,11 +169,18 @@ th_code th_verb_inspect(const th_command_line *line, th_err *err)
              "thaw inspect takes one pack, not %d words", line->word_count);
     TH_CHECK(!options.out || options.sample > 0, TH_EUSAGE, "say how many: --sample 16",
              "--out needs --sample");
+    TH_CHECK(options.dump_images || options.limit == 0, TH_EUSAGE, "say where: --dump-images DIR",
+             "--limit needs --dump-images");
     TH_TRY(th_pack_open(line->words[0], &pack, err));
     print_pack(line->words[0], th_pack_describe(pack));
     TH_TRY(print_quarantine(line->words[0], err));
     if (options.sample > 0)
         TH_TRY(show_samples(pack, options.sample, options.out, err));
+    if (options.dump_images) {
+        int64_t count;
+        TH_TRY(th_dump_images(pack, options.dump_images, options.limit, &count, err));
+        printf("dumped      %lld pictures to %s\n", (long long)count, options.dump_images);
+    }
     if (options.verify)
         TH_TRY(verify(pack, err));
 out:

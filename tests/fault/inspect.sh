@@ -25,6 +25,13 @@ expect 0 "$thaw" inspect packs/both --sample 9 --out sheet.png
 has '^  a red square at the left  \[[0-9 ]+\]'
 [ "$(head -c 8 sheet.png | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ] || fail "sheet.png is no PNG"
 
+expect 0 "$thaw" inspect packs/both --dump-images dump --limit 3
+[ "$(ls dump | wc -l)" = 6 ] || fail "not three pictures and their captions"
+[ "$(ls dump/*.png | sed 's/-.*//' | tail -1)" = dump/00000002 ] || fail "not named by record"
+[ "$(head -c 8 "$(ls dump/*.png | head -1)" | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ] || fail "no PNG"
+[ "$(cat dump/00000000-*.txt | wc -l)" = 2 ] || fail "not one caption a line"
+expect 2 "$thaw" inspect packs/both --limit 3
+
 # One byte of a picture, in the middle of the first shard, is turned.
 shard=$(ls packs/both/*.lmdb | head -1)
 at=$(($(stat -c %s "$shard") / 2))
