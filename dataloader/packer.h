@@ -31,6 +31,7 @@ typedef struct {
     const char *from; // source spec (dataloader/source/source.h)
     const char *to;   // folder of the pack; with val > 0 also "<to>-val", with the same tokenizer
     int64_t     size, margin;
+    const char *alpha;     // white, drop
     const char *codec;     // raw, zlib, jpeg
     int64_t     quality;   // of jpeg
     int64_t     shards;    // how many, 0: by size (about 1 GiB each)

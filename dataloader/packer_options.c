@@ -4,6 +4,9 @@
 
 // Sorted by name, as th_options_check demands.
 const th_option th_pack_table[] = {
+    OPT("alpha", alpha, .fallback = "white", .choices = "white drop", .since = "0.2",
+        .help =
+            "transparent pictures: on white, or the colours under the alpha as Pillow has them"),
     OPT("bpe", bpe, .fallback = "8192", .unit = "tokens", .min = 514, .max = 1 << 20,
         .since = "0.1", .help = "vocabulary of the tokenizer that is trained on the captions"),
     OPT("caption_bytes", caption_bytes, .fallback = "8192", .unit = "bytes", .min = 1,

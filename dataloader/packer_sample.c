@@ -170,13 +170,15 @@ th_code th_sample_make(th_sample_maker *maker, const th_pack_options *options, t
     const void *image = NULL;
     size_t      image_bytes = 0;
     th_record   record = { .captions = maker->captions };
+    th_alpha    alpha;
     th_err      why = { 0 };
 
     *out = NULL;
+    TH_TRY(th_alpha_find(options->alpha, &alpha, err));
     record.caption_count = read_captions(maker, options, item);
     if (item->reason[0])
         return TH_OK;
-    rc = th_image_decode(item->image, item->image_bytes, &maker->decoded, &why);
+    rc = th_image_decode(item->image, item->image_bytes, alpha, &maker->decoded, &why);
     if (rc == TH_EDATA) {
         th_item_refuse(item, "%s", why.what);
         return TH_OK;

@@ -66,17 +66,31 @@ static const char *other_content(const char *bytes, size_t size)
     return "something else";
 }
 
-th_code th_image_decode(const void *bytes, size_t size, th_image *out, th_err *err)
+th_code th_alpha_find(const char *name, th_alpha *out, th_err *err)
+{
+    th_code rc = TH_OK;
+
+    if (strcmp(name, "white") == 0)
+        *out = TH_ALPHA_WHITE;
+    else if (strcmp(name, "drop") == 0)
+        *out = TH_ALPHA_DROP;
+    else
+        TH_FAIL(TH_EUSAGE, "use white or drop", "alpha \"%s\" is not known", name);
+out:
+    return rc;
+}
+
+th_code th_image_decode(const void *bytes, size_t size, th_alpha alpha, th_image *out, th_err *err)
 {
     th_code rc = TH_OK;
 
     if (begins(bytes, size, "\xff\xd8\xff", 3))
         return th_decode_jpeg(bytes, size, out, err);
     if (begins(bytes, size, "\x89PNG\r\n\x1a\n", 8))
-        return th_decode_png(bytes, size, out, err);
+        return th_decode_png(bytes, size, alpha, out, err);
     if (begins(bytes, size, "RIFF", 4) && size >= 12 &&
         memcmp((const char *)bytes + 8, "WEBP", 4) == 0)
-        return th_decode_webp(bytes, size, out, err);
+        return th_decode_webp(bytes, size, alpha, out, err);
     TH_CHECK(size > 0, TH_EDATA, th_decode_fix, "empty picture: it has no bytes");
     TH_FAIL(TH_EDATA, "convert it to JPEG, PNG or WebP, or leave the sample out",
             "not a picture: these %zu bytes are no JPEG, PNG or WebP but %s", size,

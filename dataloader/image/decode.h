@@ -17,8 +17,10 @@ TH_MUST_CHECK th_code th_decode_check(const char *format, uint64_t width, uint64
 
 /* One format each. The bytes begin with that format's signature. Errors: TH_EDATA, TH_EIO. */
 TH_MUST_CHECK th_code th_decode_jpeg(const void *bytes, size_t size, th_image *out, th_err *err);
-TH_MUST_CHECK th_code th_decode_png(const void *bytes, size_t size, th_image *out, th_err *err);
-TH_MUST_CHECK th_code th_decode_webp(const void *bytes, size_t size, th_image *out, th_err *err);
+TH_MUST_CHECK th_code th_decode_png(const void *bytes, size_t size, th_alpha alpha, th_image *out,
+                                    th_err *err);
+TH_MUST_CHECK th_code th_decode_webp(const void *bytes, size_t size, th_alpha alpha, th_image *out,
+                                     th_err *err);
 
 /* Turns the RGBA pixels of a decoded picture into RGB on white, in place, rounded to nearest. */
 void th_decode_on_white(th_image *image);

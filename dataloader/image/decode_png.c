@@ -18,6 +18,7 @@ typedef struct {
     png_bytep           *rows;
     int                  channels;  // 3 or 4, of 8 bits
     char                 text[128]; // libpng's, once it has jumped
+    th_alpha             alpha;
     th_image            *out;
     th_err              *err;
 } decoding;
@@ -69,8 +70,10 @@ static th_code read_header(decoding *d)
              "truncated PNG: its header says %u x %u pixels, which %zu bytes cannot hold",
              (unsigned)width, (unsigned)height, d->size);
 
-    png_set_scale_16(d->png);
-    png_set_expand(d->png); // palette, grey of less than 8 bits, and a transparent colour
+    png_set_strip_16(d->png); // the high byte, as Pillow does for colours
+    png_set_expand(d->png);   // palette, grey of less than 8 bits, and a transparent colour
+    if (d->alpha == TH_ALPHA_DROP)
+        png_set_strip_alpha(d->png);
     png_set_gray_to_rgb(d->png);
     (void)png_set_interlace_handling(d->png);
     png_read_update_info(d->png, d->info);
@@ -126,9 +129,9 @@ out:
     return rc;
 }
 
-th_code th_decode_png(const void *bytes, size_t size, th_image *out, th_err *err)
+th_code th_decode_png(const void *bytes, size_t size, th_alpha alpha, th_image *out, th_err *err)
 {
-    decoding d = { .bytes = bytes, .size = size, .out = out, .err = err };
+    decoding d = { .bytes = bytes, .size = size, .alpha = alpha, .out = out, .err = err };
     th_code  rc = run(&d);
 
     png_destroy_read_struct(&d.png, &d.info, NULL);

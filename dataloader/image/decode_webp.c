@@ -15,7 +15,7 @@ static const char *status_text(VP8StatusCode status)
     }
 }
 
-th_code th_decode_webp(const void *bytes, size_t size, th_image *out, th_err *err)
+th_code th_decode_webp(const void *bytes, size_t size, th_alpha alpha, th_image *out, th_err *err)
 {
     th_code           rc = TH_OK;
     WebPDecoderConfig webp;
@@ -31,9 +31,10 @@ th_code th_decode_webp(const void *bytes, size_t size, th_image *out, th_err *er
                            err));
 
     int    width = webp.input.width, height = webp.input.height;
-    size_t row_bytes = (size_t)width * (webp.input.has_alpha ? 4 : 3);
+    _Bool  keeps_alpha = webp.input.has_alpha && alpha == TH_ALPHA_WHITE;
+    size_t row_bytes = (size_t)width * (keeps_alpha ? 4 : 3);
     TH_TRY(th_image_reserve(out, row_bytes * (size_t)height, err));
-    webp.output.colorspace = webp.input.has_alpha ? MODE_RGBA : MODE_RGB;
+    webp.output.colorspace = keeps_alpha ? MODE_RGBA : MODE_RGB;
     webp.output.is_external_memory = 1;
     webp.output.u.RGBA = (WebPRGBABuffer){ .rgba = out->pixels,
                                            .stride = (int)row_bytes,
@@ -45,7 +46,7 @@ th_code th_decode_webp(const void *bytes, size_t size, th_image *out, th_err *er
     TH_CHECK(status == VP8_STATUS_OK, TH_EDATA, th_decode_fix, "%s", status_text(status));
     out->width = width;
     out->height = height;
-    if (webp.input.has_alpha)
+    if (keeps_alpha)
         th_decode_on_white(out);
 out:
     return rc;

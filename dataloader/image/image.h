@@ -20,10 +20,19 @@ TH_MUST_CHECK th_code th_image_shape(th_image *image, int width, int height, th_
 #define TH_IMAGE_PIXELS                                                                            \
     (100 << 20) // most pixels decoded: a larger header is refused before memory is taken
 
-/* Decodes JPEG, PNG or WebP, told apart by content and not by name. Alpha is composited on white;
- * grey, palette, 16-bit and CMYK become 8-bit RGB. Errors: TH_EDATA: not a picture, truncated, too
- * large. */
-TH_MUST_CHECK th_code th_image_decode(const void *bytes, size_t size, th_image *out, th_err *err);
+/* What becomes of a picture with alpha: composited on white, rounded to nearest; or the colours as
+ * they stand under it, as Pillow's convert("RGB") leaves them. */
+typedef enum { TH_ALPHA_WHITE = 0, TH_ALPHA_DROP = 1 } th_alpha;
+
+/* Decodes JPEG, PNG or WebP, told apart by content and not by name, to 8-bit RGB before anything
+ * else is done with the pixels: the colours are those of Pillow's convert("RGB"), except for alpha
+ * (as `alpha` says) and for grey of 16 bits (as docs/packs.md says). Errors: TH_EDATA: not a
+ * picture, truncated, too large. */
+TH_MUST_CHECK th_code th_image_decode(const void *bytes, size_t size, th_alpha alpha, th_image *out,
+                                      th_err *err);
+
+/* "white" or "drop". Errors: TH_EUSAGE. */
+TH_MUST_CHECK th_code th_alpha_find(const char *name, th_alpha *out, th_err *err);
 
 /* Pillow's antialiased bicubic (a = -0.5), box given in source pixels (may be fractional, rounded
  * to float as Pillow does), bit for bit for 8-bit RGB. The caller keeps the box inside and not

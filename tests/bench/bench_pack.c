@@ -120,6 +120,7 @@ static th_code pack(const char *folder, const char *codec, const char *size_name
                                 .to = to,
                                 .size = 224,
                                 .codec = codec,
+                                .alpha = "white",
                                 .quality = 92,
                                 .bpe = 1000,
                                 .normalization = "clip",

@@ -255,6 +255,7 @@ static void each_kind_is_quarantined_with_its_reason(void **state)
                                 .to = to,
                                 .size = 48,
                                 .codec = "jpeg",
+                                .alpha = "white",
                                 .quality = 90,
                                 .bpe = 520,
                                 .normalization = "clip",

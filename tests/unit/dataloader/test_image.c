@@ -11,14 +11,19 @@
 #define WIDTH  53
 #define HEIGHT 37
 
-static th_image decode(th_blob *blob)
+static th_image decode_with(th_blob *blob, th_alpha alpha)
 {
     th_image image = { 0 };
     th_err   err = { 0 };
 
-    th_assert_ok(th_image_decode(blob->bytes, blob->size, &image, &err), &err);
+    th_assert_ok(th_image_decode(blob->bytes, blob->size, alpha, &image, &err), &err);
     th_blob_free(blob);
     return image;
+}
+
+static th_image decode(th_blob *blob)
+{
+    return decode_with(blob, TH_ALPHA_WHITE);
 }
 
 static void refused(const void *bytes, size_t size, const char *words)
@@ -26,7 +31,8 @@ static void refused(const void *bytes, size_t size, const char *words)
     th_image image = { 0 };
     th_err   err = { 0 };
 
-    th_assert_error(th_image_decode(bytes, size, &image, &err), TH_EDATA, &err, words);
+    th_assert_error(th_image_decode(bytes, size, TH_ALPHA_WHITE, &image, &err), TH_EDATA, &err,
+                    words);
     th_image_free(&image);
 }
 
@@ -90,12 +96,34 @@ static void png_of_every_kind_becomes_8_bit_rgb_on_white(void **state)
     assert_pixel(&out, 1, 0, 100, 100, 100, 0);
     th_image_free(&out);
 
-    // 16 bits a channel, big-endian: 0x80ff is 128.996 of 255 (v / 257), so 129 and not 128.
+    // 16 bits a channel, big-endian: the high byte, as Pillow's RGB;16B, and not 128.996 rounded.
     blob = th_make_png(1, 1, 16, PNG_COLOR_TYPE_RGB_ALPHA, 0,
                        (unsigned char[]){ 0x80, 0xff, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff }, NULL,
                        NULL, 0);
     out = decode(&blob);
-    assert_pixel(&out, 0, 0, 128, 0, 255, 1);
+    assert_pixel(&out, 0, 0, 128, 0, 255, 0);
+    th_image_free(&out);
+}
+
+// The colours of a palette, of grey with alpha and of a WebP as they stand under it; a transparent
+// colour of a PNG without alpha stays that colour.
+static void dropped_alpha_leaves_the_colours(void **state)
+{
+    (void)state;
+    const png_color palette[2] = { { 10, 20, 30 }, { 200, 100, 0 } };
+
+    th_blob  blob = th_make_png(2, 1, 8, PNG_COLOR_TYPE_PALETTE, 0, (unsigned char[]){ 1, 0 },
+                                palette, (unsigned char[]){ 255, 0 }, 2);
+    th_image out = decode_with(&blob, TH_ALPHA_DROP);
+    assert_pixel(&out, 0, 0, 200, 100, 0, 0);
+    assert_pixel(&out, 1, 0, 10, 20, 30, 0);
+    th_image_free(&out);
+
+    blob = th_make_png(2, 1, 8, PNG_COLOR_TYPE_GRAY_ALPHA, 0, (unsigned char[]){ 100, 0, 7, 255 },
+                       NULL, NULL, 0);
+    out = decode_with(&blob, TH_ALPHA_DROP);
+    assert_pixel(&out, 0, 0, 100, 100, 100, 0);
+    assert_pixel(&out, 1, 0, 7, 7, 7, 0);
     th_image_free(&out);
 }
 
@@ -327,7 +355,8 @@ static void a_bomb_of_scans_is_refused(void **state)
     th_blob  odd = with_repeated_scan(&jpeg, 30), bomb = with_repeated_scan(&jpeg, 1000);
     th_err   err = { 0 };
 
-    th_assert_ok(th_image_decode(odd.bytes, odd.size, &out, &err), &err); // harmless
+    th_assert_ok(th_image_decode(odd.bytes, odd.size, TH_ALPHA_WHITE, &out, &err),
+                 &err); // harmless
     refused(bomb.bytes, bomb.size, "scans");
     th_image_free(&out);
     th_blob_free(&bomb);
@@ -492,6 +521,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(png_gives_back_every_pixel),
         cmocka_unit_test(png_of_every_kind_becomes_8_bit_rgb_on_white),
+        cmocka_unit_test(dropped_alpha_leaves_the_colours),
         cmocka_unit_test(alpha_is_rounded_to_nearest),
         cmocka_unit_test(jpeg_is_near_and_progressive_is_the_same),
         cmocka_unit_test(grey_and_cmyk_jpeg_become_rgb),
