@@ -40,8 +40,12 @@ const th_verb th_verbs[] = {
       "`thaw help stages` tells what may stand in an item of stages.\n"
       "USR1, TERM, INT or `thaw stop RUN`: checkpoint at the next step, exit code 85.\n",
       th_verb_train, th_train_verb_options },
-    { "eval", "RUN [--data PACK] [--json]", "Measure recall of a run's newest checkpoint",
-      "Under mpirun the ranks share the work.\n", th_verb_eval, th_eval_verb_options },
+    { "eval", "RUN|weights.h5 [--data PACK] [--zeroshot classes.json] [--json]",
+      "Measure recall of a run's newest checkpoint, or how well it sorts pictures into classes",
+      "classes.json: {\"classes\": [\"cat\"], \"templates\": [\"a photo of a {c}.\"]}, or "
+      "CLIP_benchmark's\nclass names with --templates. A picture's class is the one whose name or "
+      "prompt is among its\ncaptions. Under mpirun the ranks share the work.\n",
+      th_verb_eval, th_eval_verb_options },
     { "query", "RUN \"a red apple\" [\"a dog\" ...] [-k 5] [--html out.html]",
       "Find the pictures that fit a text best", NULL, th_verb_query, th_query_verb_options },
     { "import", "--from FOLDER|FILE.safetensors --out weights.h5 [--image-size 336]",

@@ -1,10 +1,15 @@
-/* trainer/embed.c - features of texts, for queries. */
+/* trainer/embed.c - features of texts, for queries and classes. */
 #include "base/memory.h"
+#include "base/slice.h"
+#include "comm/agree.h"
+#include "comm/gather.h"
 #include "trainer/evaluate.h"
 #include "trainer/nn/normalize.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define TEXTS 64 // in one pass: enough for GEMM to run at full speed
 
 th_code th_embed_texts(const th_parameters *parameters, const th_tokenizer *tokenizer,
                        const char *const *texts, int64_t n, th_arena *arena, th_real *features,
@@ -42,5 +47,37 @@ out:
     free(tokens);
     free(offsets);
     free(norm);
+    return rc;
+}
+
+static th_code embed_slice(const th_parameters *parameters, const th_tokenizer *tokenizer,
+                           const char *const *texts, int64_t n, th_arena *arena, th_real *features,
+                           th_err *err)
+{
+    size_t  mark = arena->used_bytes;
+    th_code rc = TH_OK;
+
+    for (int64_t at = 0; rc == TH_OK && at < n; at += TEXTS) {
+        rc = th_embed_texts(parameters, tokenizer, texts + at, n - at < TEXTS ? n - at : TEXTS,
+                            arena, features + at * parameters->model.embed, err);
+        th_arena_rewind(arena, mark);
+    }
+    return rc;
+}
+
+th_code th_embed_texts_shared(th_world *world, const th_parameters *parameters,
+                              const th_tokenizer *tokenizer, const char *const *texts, int64_t n,
+                              th_arena *arena, th_real *features, th_err *err)
+{
+    int64_t    first = th_slice_first(n, world->size, world->rank), d = parameters->model.embed;
+    th_real   *mine = features + first * d;
+    th_gather *gather = NULL;
+    th_code    rc = embed_slice(parameters, tokenizer, texts + first,
+                                th_slice_count(n, world->size, world->rank), arena, mine, err);
+
+    TH_TRY(th_agree(world, rc, err));
+    TH_TRY(th_gather_start(world, mine, n, (size_t)d * sizeof *mine, features, &gather, err));
+    TH_TRY(th_gather_finish(gather, err));
+out:
     return rc;
 }

@@ -34,4 +34,11 @@ TH_MUST_CHECK th_code th_embed_texts(const th_parameters *parameters, const th_t
                                      const char *const *texts, int64_t n, th_arena *arena,
                                      th_real *features, th_err *err);
 
+/* The same on every rank for any number of texts: ranks share them out, a few in one pass, and
+ * gather. Errors: those above, TH_EPEER. Calls: Collective. */
+TH_MUST_CHECK th_code th_embed_texts_shared(th_world *world, const th_parameters *parameters,
+                                            const th_tokenizer *tokenizer, const char *const *texts,
+                                            int64_t n, th_arena *arena, th_real *features,
+                                            th_err *err);
+
 #endif

@@ -5,20 +5,27 @@
 #include "launch/launcher.h"
 #include "launch/trained_model.h"
 #include "launch/verb.h"
+#include "launch/zeroshot_report.h"
 #include "trainer/evaluate.h"
 
 #include <stdio.h>
 
 typedef struct {
-    const char *data;
+    const char *data, *dataset, *templates, *zeroshot;
     bool        json;
 } eval_options;
 
 static const th_option table[] = {
     TH_OPTION(eval_options, "data", data, .when = TH_PER_START, .since = "0.1",
               .help = "pack to evaluate on; by default the run's data.val"),
+    TH_OPTION(eval_options, "dataset", dataset, .when = TH_PER_START, .since = "0.2",
+              .help = "entry of CLIP_benchmark's files that is meant"),
     TH_OPTION(eval_options, "json", json, .fallback = "false", .when = TH_PER_START, .since = "0.1",
               .help = "print one JSON object"),
+    TH_OPTION(eval_options, "templates", templates, .when = TH_PER_START, .since = "0.2",
+              .help = "CLIP_benchmark's templates, where --zeroshot names its class names"),
+    TH_OPTION(eval_options, "zeroshot", zeroshot, .when = TH_PER_START, .since = "0.2",
+              .help = "sort the pictures into the classes of this JSON file"),
 };
 
 void th_eval_verb_options(th_option_set *out_sets, int *out_count)
@@ -67,6 +74,7 @@ static th_code evaluate(th_world *world, const th_command_line *line, th_err *er
     th_arena         pool = { 0 };
     th_trained_model model = { 0 };
     th_features      features = { 0 };
+    th_class_list    classes = { 0 };
     th_eval_report   report;
     th_code          rc = TH_OK;
 
@@ -76,11 +84,22 @@ static th_code evaluate(th_world *world, const th_command_line *line, th_err *er
     if (rc == TH_OK && line->word_count != 1)
         rc = th_fail(err, TH_EUSAGE, "thaw eval RUN", __FILE__, __LINE__,
                      "thaw eval takes one run directory, not %d words", line->word_count);
+    if (rc == TH_OK && !options.zeroshot && (options.templates || options.dataset))
+        rc = th_fail(err, TH_EUSAGE, "name the classes with --zeroshot", __FILE__, __LINE__,
+                     "--%s is given without --zeroshot",
+                     options.templates ? "templates" : "dataset");
+    if (rc == TH_OK && options.zeroshot)
+        rc =
+            th_class_list_open(options.zeroshot, options.templates, options.dataset, &classes, err);
     if (rc == TH_OK)
         rc = th_trained_model_open(line->words[0], options.data, &model, err);
     TH_TRY(th_agree(world, rc, err));
     TH_TRY(th_embed_pack(world, &model.parameters, model.pack, &model.passes, &features, err));
     th_arena_rewind(&model.passes, 0);
+    if (options.zeroshot) {
+        TH_TRY(th_zeroshot_report(world, &model, &features, &classes, options.json, err));
+        goto out;
+    }
     TH_TRY(th_evaluate(world, &features, &model.parameters, &model.options, &model.passes, &report,
                        err));
     report.step = model.step;
@@ -90,6 +109,7 @@ static th_code evaluate(th_world *world, const th_command_line *line, th_err *er
         print_table(&report, features.images, features.captions);
 out:
     th_features_free(&features);
+    th_class_list_close(&classes);
     th_trained_model_close(&model);
     th_arena_close(&pool);
     return rc;
