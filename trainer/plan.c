@@ -18,6 +18,23 @@ static void largest(const th_pass_cost *cost, int64_t b, int64_t m, size_t *out_
     }
 }
 
+// The most that stands in the arena at a time: forward kept the image tapes, then the text tapes on
+// top of them; backward uses up the text tapes, then the image tapes. What was not kept is made
+// again when those are gone.
+static size_t peak(const th_pass_plan plan[2], const size_t tape[2], const size_t scratch[2])
+{
+    size_t kept[2], most = 0;
+
+    for (int t = 0; t < 2; t++)
+        kept[t] = (size_t)plan[t].keep * tape[t];
+    for (int t = 0; t < 2; t++) {
+        size_t below = t == 1 ? kept[0] : 0;
+        size_t top = kept[t] > tape[t] || plan[t].keep == plan[t].count ? kept[t] : tape[t];
+        most = below + top + scratch[t] > most ? below + top + scratch[t] : most;
+    }
+    return most;
+}
+
 // Plans with micro-batches of m; false when they do not fit. Tapes of the text tower are kept
 // first: they are the smaller ones, and stand above the image tower's in the arena.
 static bool plan_with(const th_pass_cost cost[2], int64_t b, int64_t m, size_t budget,
@@ -41,7 +58,7 @@ static bool plan_with(const th_pass_cost cost[2], int64_t b, int64_t m, size_t b
         out[t] = (th_pass_plan){ .micro = m, .count = count, .keep = keep };
         used += (size_t)keep * tape[t];
     }
-    out[0].peak_bytes = out[1].peak_bytes = used + working;
+    out[0].peak_bytes = out[1].peak_bytes = peak(out, tape, scratch);
     return true;
 }
 

@@ -18,10 +18,10 @@ typedef struct {
 } th_pass_cost;
 
 typedef struct {
-    int64_t micro; // samples of a micro-batch; the last one may be shorter
-    int64_t count; // micro-batches
-    int64_t keep;  // of them, the last ones, whose tapes stay
-    size_t  peak_bytes;
+    int64_t micro;      // samples of a micro-batch; the last one may be shorter
+    int64_t count;      // micro-batches
+    int64_t keep;       // of them, the last ones, whose tapes stay
+    size_t  peak_bytes; // most of the arena that a step uses, both towers together
 } th_pass_plan;
 
 /* Plans both towers for a rank batch of b samples, image first in forward. micro = 0 chooses the

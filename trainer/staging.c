@@ -8,6 +8,7 @@
 #include "trainer/schedule/stage_state.h"
 #include "trainer/status.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -268,6 +269,8 @@ static th_code open_trainable(th_session *session, th_err *err)
     }
     release_frozen(session);
     session->frozen = th_squares_of(&session->parameters, session->parameters.weight, false);
+    // MPI's buffers for gradients that no longer are would stay on the heap.
+    (void)malloc_trim(0);
     TH_TRY(open_step(session, err));
     if (!session->loader || session->cache[0])
         TH_TRY(open_loader(session, err));
