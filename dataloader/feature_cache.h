@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #define TH_FEATURE_ROW_BYTES ((size_t)256 << 20) // largest row
+#define TH_FEATURE_ROW_EXTRA 24                  // bytes that a row takes on disk beside its own
 
 typedef struct {
     char     tower[16]; // "image", "text"

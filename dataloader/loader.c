@@ -380,6 +380,19 @@ out:
     return rc;
 }
 
+size_t th_loader_bytes(const th_loader_options *options, double tokens)
+{
+    double n = (double)th_slice_count(options->batch, options->world_size, options->rank);
+    double K = (double)options->captions, picture = (double)(options->size * options->size * 3);
+    // A sample's captions stand in its own room and in the batch's, which has a quarter to spare.
+    double text = K * (2.25 * tokens * sizeof(int32_t) + 3.5 * sizeof(int64_t));
+    double each =
+        n * (picture + (double)options->rows.row_bytes + text + sizeof(th_batch_sample) + 16);
+
+    // A thread holds a record, its text, and the picture before and behind the crop.
+    return (size_t)((options->ahead + 2) * each + options->threads * 4 * picture);
+}
+
 static th_code open_slots(th_loader *loader, th_err *err)
 {
     th_code rc = TH_OK;

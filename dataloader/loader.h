@@ -68,6 +68,10 @@ typedef struct {
 
 typedef struct th_loader th_loader;
 
+/* Bytes that an open loader holds, of captions with so many tokens on average. Looks at batch,
+ * world_size, rank, captions, size, rows.row_bytes, threads and ahead. Local. */
+size_t th_loader_bytes(const th_loader_options *options, double tokens);
+
 /* Errors: TH_EUSAGE (options that do not fit each other or the pack), TH_EIO. */
 TH_MUST_CHECK th_code th_loader_open(const th_loader_options *options, th_loader **out,
                                      th_err *err);

@@ -3,6 +3,7 @@
 #include "base/slice.h"
 #include "comm/agree.h"
 #include "comm/gather.h"
+#include "trainer/footprint.h"
 #include "trainer/loss/contrastive.h"
 #include "trainer/loss/duplicates.h"
 #include "trainer/nn/normalize.h"
@@ -20,6 +21,30 @@ void th_features_free(th_features *features)
     free(features->image_of);
     free(features->key);
     *features = (th_features){ 0 };
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+size_t th_evaluate_bytes(const th_world *world, const th_parameters *parameters,
+                         const th_pack_info *pack, size_t *out_arena)
+{
+    size_t  real = sizeof(th_real), d = (size_t)parameters->model.embed, tape, image, text;
+    int64_t side = parameters->model.image.size, context = parameters->model.text.context;
+    int64_t each = (pack->captions + pack->records - 1) / pack->records;
+    int64_t captions = EMBED_BATCH * each, tokens = captions * context;
+    size_t  rows = (size_t)(pack->records + pack->captions);
+
+    if (tokens > EMBED_TOKENS)
+        tokens = EMBED_TOKENS;
+    th_footprint_pass(parameters, TH_IMAGE, EMBED_BATCH, 0, &tape, &image);
+    th_footprint_pass(parameters, TH_TEXT_TOWER, captions, tokens, &tape, &text);
+    *out_arena = larger(image, text);
+    // Features of all ranks beside this rank's part of them, an index of rows, pictures read ahead.
+    return rows * d * real + rows / (size_t)world->size * d * real + 4 * rows * sizeof(int64_t) +
+           (size_t)4 * EMBED_BATCH * (size_t)(side * side * 3);
 }
 
 // What one rank embeds: pictures [first, first + images) of the pack, with all their captions.
@@ -188,7 +213,13 @@ out:
 th_code th_embed_pack(th_world *world, const th_parameters *parameters, th_pack *pack,
                       th_arena *arena, th_features *out, th_err *err)
 {
-    int64_t     records = th_pack_describe(pack)->records;
+    return th_embed_records(world, parameters, pack, th_pack_describe(pack)->records, arena, out,
+                            err);
+}
+
+th_code th_embed_records(th_world *world, const th_parameters *parameters, th_pack *pack,
+                         int64_t records, th_arena *arena, th_features *out, th_err *err)
+{
     part        mine = { .first = th_slice_first(records, world->size, world->rank),
                          .images = th_slice_count(records, world->size, world->rank) };
     th_features all = { 0 };

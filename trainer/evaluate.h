@@ -22,6 +22,17 @@ void th_features_free(th_features *features); // accepts a zeroed one
 TH_MUST_CHECK th_code th_embed_pack(th_world *world, const th_parameters *parameters, th_pack *pack,
                                     th_arena *arena, th_features *out, th_err *err);
 
+/* The same of the first `records` records, for a look at what the pack as a whole would take. */
+TH_MUST_CHECK th_code th_embed_records(th_world *world, const th_parameters *parameters,
+                                       th_pack *pack, int64_t records, th_arena *arena,
+                                       th_features *out, th_err *err);
+
+/* Bytes of memory that embedding and evaluating a pack takes beside weights and `arena`, given back
+ * at its end; *out_arena is the most of `arena` that its passes use, of a table in which nothing
+ * trains. Local. */
+size_t th_evaluate_bytes(const th_world *world, const th_parameters *parameters,
+                         const th_pack_info *pack, size_t *out_arena);
+
 /* Recall both ways, and the loss that the model is trained with (of the options, `batch` and
  * `mask_duplicates`) over consecutive batches of pictures with their first caption. Calls:
  * Collective. */

@@ -8,8 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KEY_VERSION 2  // raised when the towers come to compute something else
-#define ROW_BESIDE  24 // bytes of a row on disk beside its own: key and hash
+#define KEY_VERSION 2 // raised when the towers come to compute something else
 
 static int64_t layers_of(const th_parameters *parameters, th_tower tower)
 {
@@ -129,7 +128,7 @@ int64_t th_frozen_cache_bytes(const th_frozen_cache_options *options)
     if (row == 0)
         return 0;
     if (__builtin_mul_overflow(samples, takes_views(options) ? options->views : 1, &bytes) ||
-        __builtin_mul_overflow(bytes, row + ROW_BESIDE, &bytes))
+        __builtin_mul_overflow(bytes, row + TH_FEATURE_ROW_EXTRA, &bytes))
         return INT64_MAX;
     return bytes;
 }
