@@ -79,6 +79,18 @@ int64_t th_machine_memory(void)
     return bytes;
 }
 
+int64_t th_machine_resident(void)
+{
+    FILE     *status = fopen("/proc/self/statm", "re");
+    long long all, resident = 0;
+
+    if (status && fscanf(status, "%lld %lld", &all, &resident) != 2)
+        resident = 0;
+    if (status)
+        (void)fclose(status);
+    return (int64_t)resident * (int64_t)sysconf(_SC_PAGESIZE);
+}
+
 bool th_machine_room(const char *path, uint64_t *out_free, uint64_t *out_total)
 {
     struct statvfs status;

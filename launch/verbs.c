@@ -8,6 +8,7 @@
 #include "launch/verbs/import.h"
 #include "launch/verbs/inspect.h"
 #include "launch/verbs/pack.h"
+#include "launch/verbs/plan.h"
 #include "launch/verbs/query.h"
 #include "launch/verbs/status.h"
 #include "launch/verbs/tokenize.h"
@@ -40,6 +41,14 @@ const th_verb th_verbs[] = {
       "`thaw help stages` tells what may stand in an item of stages.\n"
       "USR1, TERM, INT or `thaw stop RUN`: checkpoint at the next step, exit code 85.\n",
       th_verb_train, th_train_verb_options },
+    { "plan", "run.yaml [option=value ...] [-n N] [--ranks N] [--probe] [--json]",
+      "Tell what each stage of a run will need, before it trains",
+      "Memory by what it is for, bytes sent, disk; of a run that has begun, of what is left. With "
+      "--probe\n"
+      "some steps of each stage are done, and the time of the whole follows: thaw plan -n 4 "
+      "--probe\n"
+      "run.yaml. Nothing is written to the run directory. Exit code 2 when a stage cannot run.\n",
+      th_verb_plan, th_plan_verb_options },
     { "eval", "RUN|weights.h5 [--data PACK] [--zeroshot classes.json] [--json]",
       "Measure recall of a run's newest checkpoint, or how well it sorts pictures into classes",
       "classes.json: {\"classes\": [\"cat\"], \"templates\": [\"a photo of a {c}.\"]}, or "

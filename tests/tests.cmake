@@ -58,6 +58,9 @@ foreach(script ${scripts})
     set_tests_properties(${kind}/${name} PROPERTIES LABELS ${kind} TIMEOUT 600
         SKIP_RETURN_CODE 77 PROCESSORS 2
         ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
+    if(name MATCHES "_time$") # what is timed stands alone
+        set_tests_properties(${kind}/${name} PROPERTIES RUN_SERIAL ON)
+    endif()
 endforeach()
 
 # Reference tests: thaw beside torch, open_clip and transformers. The first one installs these, or says
