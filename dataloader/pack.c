@@ -79,13 +79,15 @@ out:
 
 static th_code read_tokenizer(th_pack *pack, th_err *err)
 {
-    th_code rc = TH_OK;
-    char    path[PATH_MAX];
+    th_code    rc = TH_OK;
+    th_cleanup cleanup = TH_CLEANUP_DEFAULT;
+    char       path[PATH_MAX];
 
-    TH_TRY(join(path, pack->folder, TH_PACK_TOKENIZER, err));
-    TH_CHECK(th_path_exists(path), TH_EDATA, fix_pack, "pack \"%s\" has no " TH_PACK_TOKENIZER,
-             pack->folder);
-    TH_TRY(th_tokenizer_open_file(path, &pack->tokenizer, err));
+    TH_TRY(join(path, pack->folder, pack->info.tokenizer_file, err));
+    TH_CHECK(th_path_exists(path), TH_EDATA, fix_pack, "pack \"%s\" has no %s", pack->folder,
+             pack->info.tokenizer_file);
+    (void)th_cleanup_find(pack->info.cleanup, &cleanup); // not there, or BERT's own: the default
+    TH_TRY(th_tokenizer_find(path, cleanup, &pack->tokenizer, err));
     TH_CHECK(th_tokenizer_hash(pack->tokenizer) == pack->info.tokenizer_hash &&
                  th_tokenizer_vocabulary(pack->tokenizer) == pack->info.vocabulary,
              TH_EDATA, fix_pack, "\"%s\" is not the tokenizer that the pack was made with", path);

@@ -2,7 +2,7 @@
  *
  *     dataset.json      format, preprocessing, tokenizer, per shard: file, bytes, records, hash
  *     NAME-00000.lmdb   shards (dataloader/shard.h)
- *     tokenizer.bpe     the pack's merges
+ *     tokenizer.bpe     the pack's tokenizer, when merges say it all; else tokenizer.json
  *     quarantine.jsonl  every refused input: {"source", "key", "reason"} */
 #ifndef TH_DATALOADER_PACK_H
 #define TH_DATALOADER_PACK_H
@@ -12,7 +12,6 @@
 #include <stdbool.h>
 
 #define TH_PACK_DATASET    "dataset.json"
-#define TH_PACK_TOKENIZER  "tokenizer.bpe"
 #define TH_PACK_QUARANTINE "quarantine.jsonl"
 #define TH_PACK_FORMAT     1      // version of dataset.json
 #define TH_PACK_SHARDS     100000 // most shards of a pack
@@ -33,13 +32,15 @@ typedef struct {
     char           normalization[16];     // "clip", "imagenet", "siglip"
     int64_t        vocabulary;
     uint64_t       tokenizer_hash;
+    char           tokenizer_file[16]; // TH_TOKENIZER_MERGES (empty is the same) or _JSON
+    char           cleanup[12];        // th_cleanup_name(); empty: of the file's kind
     int64_t        records, captions;
     int            shard_count;
     th_shard_info *shards;
 } th_pack_info;
 
-/* Writes dataset.json durably: this commits a pack. `folder` holds the shards and TH_PACK_TOKENIZER
- * by then. Errors: TH_EUSAGE when a field is not what th_pack_open accepts, TH_EIO. */
+/* Writes dataset.json durably: this commits a pack. `folder` holds the shards and the tokenizer's
+ * file by then. Errors: TH_EUSAGE when a field is not what th_pack_open accepts, TH_EIO. */
 TH_MUST_CHECK th_code th_pack_commit(const char *folder, const th_pack_info *info, th_err *err);
 
 typedef struct th_pack th_pack;

@@ -42,6 +42,16 @@ static json_t *print_image(const th_pack_info *info)
                      (double)info->deviation[2]);
 }
 
+static json_t *print_tokenizer(const th_pack_info *info)
+{
+    const char *cleanup = *info->cleanup ? info->cleanup : NULL;
+
+    return json_pack("{s:s, s:s*, s:I, s:o}", "file",
+                     *info->tokenizer_file ? info->tokenizer_file : TH_TOKENIZER_MERGES, "cleanup",
+                     cleanup, "vocabulary", (json_int_t)info->vocabulary, "hash",
+                     print_hash(info->tokenizer_hash));
+}
+
 th_code th_pack_info_print(const th_pack_info *info, char **out_text, size_t *out_size, th_err *err)
 {
     th_code rc = TH_OK;
@@ -52,11 +62,10 @@ th_code th_pack_info_print(const th_pack_info *info, char **out_text, size_t *ou
         TH_CHECK(json_array_append_new(shards, print_shard(&info->shards[i])) == 0, TH_EIO,
                  "free some memory", "could not print " TH_PACK_DATASET " for shard \"%s\"",
                  info->shards[i].file);
-    root = json_pack("{s:s, s:i, s:I, s:I, s:o, s:{s:s, s:I, s:o}, s:O}", "format", FORMAT_NAME,
-                     "version", TH_PACK_FORMAT, "records", (json_int_t)info->records, "captions",
-                     (json_int_t)info->captions, "image", print_image(info), "tokenizer", "file",
-                     TH_PACK_TOKENIZER, "vocabulary", (json_int_t)info->vocabulary, "hash",
-                     print_hash(info->tokenizer_hash), "shards", shards);
+    root = json_pack("{s:s, s:i, s:I, s:I, s:o, s:o, s:O}", "format", FORMAT_NAME, "version",
+                     TH_PACK_FORMAT, "records", (json_int_t)info->records, "captions",
+                     (json_int_t)info->captions, "image", print_image(info), "tokenizer",
+                     print_tokenizer(info), "shards", shards);
     // 9 digits bring a float back to the same bits.
     text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
     TH_CHECK(text, TH_EIO, "free some memory", "could not print " TH_PACK_DATASET);
@@ -185,9 +194,12 @@ out:
 static th_code parse_tokenizer(const json_t *tokenizer, th_pack_info *info, th_err *err)
 {
     th_code rc = TH_OK;
-    char    file[sizeof TH_PACK_TOKENIZER];
 
-    TH_TRY(get_text(tokenizer, "\"tokenizer\"", "file", TH_PACK_TOKENIZER, file, sizeof file, err));
+    TH_TRY(get_text(tokenizer, "\"tokenizer\"", "file", TH_TOKENIZER_MERGES " " TH_TOKENIZER_JSON,
+                    info->tokenizer_file, sizeof info->tokenizer_file, err));
+    if (json_object_get(tokenizer, "cleanup")) // packs of version 0.1 do not say it
+        TH_TRY(get_text(tokenizer, "\"tokenizer\"", "cleanup", "open_clip hf bert", info->cleanup,
+                        sizeof info->cleanup, err));
     TH_TRY(get_integer(tokenizer, "\"tokenizer\"", "vocabulary", 3, INT32_MAX, &info->vocabulary,
                        err));
     TH_TRY(get_hash(tokenizer, "\"tokenizer\"", "hash", &info->tokenizer_hash, err));

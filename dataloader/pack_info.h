@@ -3,7 +3,8 @@
  *     {"format": "thaw pack", "version": 1, "records": 2, "captions": 6,
  *      "image": {"size": 64, "margin": 0, "filter": "bicubic", "codec": "raw",
  *                "normalization": "clip", "mean": [...], "deviation": [...]},
- *      "tokenizer": {"file": "tokenizer.bpe", "vocabulary": 8192, "hash": "0123456789abcdef"},
+ *      "tokenizer": {"file": "tokenizer.bpe", "cleanup": "open_clip", "vocabulary": 8192,
+ *                    "hash": "0123456789abcdef"},
  *      "shards": [{"file": "x-00000.lmdb", "records": 2, "bytes": 40960, "hash": "..."}]} */
 #ifndef TH_DATALOADER_PACK_INFO_H
 #define TH_DATALOADER_PACK_INFO_H

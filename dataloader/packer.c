@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #define TICK_SECONDS 0.2
-#define MERGES_BYTES ((size_t)256 << 20) // longest merges file
 #define VAL_SEED     0 // the split is part of the format: a sample's key alone decides
 #define VAL_SUFFIX   "-val"
 
@@ -34,8 +33,6 @@ typedef struct {
     th_sample_maker       *makers; // one a thread
     th_quarantine          quarantine;
     th_tokenizer          *tokenizer;
-    char                  *merges;
-    size_t                 merges_size;
     th_pack_report         report;
     double                 started, ticked;
     int64_t                bytes_before; // second pass: of the part that is done
@@ -172,22 +169,13 @@ out:
 
 // --- tokenizer ---
 
-// A pack's tokenizer, or a merges file.
-static th_code read_merges(packer *p, th_err *err)
+static th_cleanup cleanup_of(const th_pack_options *options)
 {
-    th_code     rc = TH_OK;
-    char        path[PATH_MAX];
-    const char *given = p->options->tokenizer;
+    th_cleanup cleanup = TH_CLEANUP_DEFAULT;
 
-    TH_CHECK(th_path_join(path, sizeof path, given, TH_PACK_TOKENIZER), TH_EUSAGE,
-             "use a shorter path", "path of tokenizer \"%.100s...\" is too long", given);
-    TH_TRY(th_file_read(th_path_exists(path) ? path : given, MERGES_BYTES, &p->merges,
-                        &p->merges_size, err));
-    rc = th_tokenizer_open(p->merges, p->merges_size, &p->tokenizer, err);
-    if (rc != TH_OK)
-        rc = th_during(err, "reading tokenizer \"%.150s\"", given);
-out:
-    return rc;
+    if (options->cleanup)
+        (void)th_cleanup_find(options->cleanup, &cleanup);
+    return cleanup;
 }
 
 static void tick_training(void *context)
@@ -199,18 +187,22 @@ static th_code train_tokenizer(packer *p, th_err *err)
 {
     th_code           rc = TH_OK;
     th_caption_reader reader = { .part = &p->parts[TRAIN], .tick = tick_training, .context = p };
+    th_cleanup        cleanup = cleanup_of(p->options);
+    char             *merges = NULL;
+    size_t            size;
 
     TH_TRY(th_spool_rewind(p->parts[TRAIN].spool, err));
-    rc = th_tokenizer_train(th_caption_reader_next, &reader, p->options->bpe, TH_CLEANUP_DEFAULT,
-                            &p->merges, &p->merges_size, err);
+    rc = th_tokenizer_train(th_caption_reader_next, &reader, p->options->bpe, cleanup, &merges,
+                            &size, err);
     if (reader.rc != TH_OK) { // the captions ended there, and not because there were no more
         rc = reader.rc;
         if (err)
             *err = reader.err;
     }
     TH_TRY(rc);
-    TH_TRY(th_tokenizer_open(p->merges, p->merges_size, &p->tokenizer, err));
+    TH_TRY(th_tokenizer_open_as(merges, size, cleanup, &p->tokenizer, err));
 out:
+    free(merges);
     free(reader.buffer);
     free(reader.scratch.bytes);
     return rc == TH_OK ? TH_OK : th_during(err, "training the tokenizer");
@@ -249,8 +241,7 @@ static th_code second_pass(packer *p, th_err *err)
     }
     // The train pack last: as long as it has no dataset.json, the same command begins anew.
     for (int i = part_count(p) - 1; i >= 0; i--)
-        TH_TRY(th_pack_part_commit(&p->parts[i], p->options, p->tokenizer, p->merges,
-                                   p->merges_size, err));
+        TH_TRY(th_pack_part_commit(&p->parts[i], p->options, p->tokenizer, err));
 out:
     return rc;
 }
@@ -338,7 +329,7 @@ th_code th_pack_build(const th_pack_options *options,
     TH_TRY(check_options(options, err));
     TH_TRY(th_source_open(options->from, &p.source, err)); // before the folder is touched
     if (options->tokenizer)
-        TH_TRY(read_merges(&p, err));
+        TH_TRY(th_tokenizer_find(options->tokenizer, cleanup_of(options), &p.tokenizer, err));
     TH_TRY(open_parts(&p, err));
     TH_TRY(first_pass(&p, err));
     TH_TRY(second_pass(&p, err));
@@ -351,7 +342,6 @@ out:
     free(p.makers);
     th_quarantine_close(&p.quarantine);
     th_tokenizer_close(p.tokenizer);
-    free(p.merges);
     for (int i = 0; i < PARTS; i++)
         th_pack_part_close(&p.parts[i]);
     return rc;

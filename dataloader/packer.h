@@ -37,7 +37,8 @@ typedef struct {
     int64_t     shards;    // how many, 0: by size (about 1 GiB each)
     double      val;       // share of the samples that goes to "<to>-val", by keyed draw on the key
     int64_t     bpe;       // train a tokenizer with this vocabulary, unless `tokenizer` is given
-    const char *tokenizer; // merges file, or a pack whose tokenizer is used
+    const char *tokenizer; // what th_tokenizer_find() takes; NULL: train one
+    const char *cleanup;   // open_clip, hf; NULL: as the tokenizer's files say
     const char *normalization; // clip, imagenet, siglip
     int64_t     threads;       // 0: all cores
     int64_t     caption_bytes; // longest caption kept; a longer one quarantines the sample

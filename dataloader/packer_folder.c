@@ -57,8 +57,9 @@ static bool is_shard(const char *file, const char *name)
 static bool is_ours(const char *file, const char *name)
 {
     static const char *const known[] = {
-        TH_PACK_TOKENIZER, TH_PACK_TOKENIZER ".tmp", TH_PACK_QUARANTINE, TH_PACK_QUARANTINE ".tmp",
-        TH_PACK_DATASET,   TH_PACK_DATASET ".tmp",   TH_SPOOL_NAME,
+        TH_TOKENIZER_MERGES,      TH_TOKENIZER_MERGES ".tmp", TH_TOKENIZER_JSON,
+        TH_TOKENIZER_JSON ".tmp", TH_PACK_QUARANTINE,         TH_PACK_QUARANTINE ".tmp",
+        TH_PACK_DATASET,          TH_PACK_DATASET ".tmp",     TH_SPOOL_NAME,
     };
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)

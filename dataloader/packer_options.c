@@ -12,6 +12,8 @@ const th_option th_pack_table[] = {
     OPT("caption_bytes", caption_bytes, .fallback = "8192", .unit = "bytes", .min = 1,
         .max = TH_RECORD_CAPTION_BYTES, .since = "0.1",
         .help = "longest caption; a sample with a longer one is quarantined"),
+    OPT("cleanup", cleanup, .choices = "open_clip hf", .since = "0.2",
+        .help = "how captions are cleaned for CLIP; by default as the tokenizer's files say"),
     OPT("codec", codec, .fallback = "jpeg", .choices = "raw zlib jpeg", .since = "0.1",
         .help = "how pictures are stored: raw reads fastest, jpeg is smallest"),
     OPT("from", from, .required = true, .since = "0.1",
@@ -30,7 +32,8 @@ const th_option th_pack_table[] = {
         .help = "threads; 0: one for each processor"),
     OPT("to", to, .required = true, .since = "0.1", .help = "folder of the new pack"),
     OPT("tokenizer", tokenizer, .since = "0.1",
-        .help = "merges file, or pack, whose tokenizer is used instead of a new one"),
+        .help = "tokenizer to use instead of a new one: merges file, tokenizer.json, vocab.json, "
+                "vocab.txt, or a folder or pack of one"),
     OPT("val", val, .fallback = "0", .max = 0.9, .since = "0.1",
         .help = "share of the samples that goes to a second pack, named with -val behind it"),
 };

@@ -247,11 +247,12 @@ out:
 }
 
 th_code th_pack_part_commit(th_pack_part *part, const th_pack_options *options,
-                            const th_tokenizer *tokenizer, const char *merges, size_t merges_size,
-                            th_err *err)
+                            const th_tokenizer *tokenizer, th_err *err)
 {
     th_code      rc = TH_OK;
-    char         path[PATH_MAX];
+    char         path[PATH_MAX], *text = NULL;
+    size_t       size = 0;
+    const char  *file;
     th_pack_info info = { .size = options->size,
                           .margin = options->margin,
                           .filter = "bicubic",
@@ -264,10 +265,15 @@ th_code th_pack_part_commit(th_pack_part *part, const th_pack_options *options,
 
     (void)snprintf(info.codec, sizeof info.codec, "%s", options->codec);
     TH_TRY(set_normalization(&info, options->normalization, err));
-    TH_CHECK(th_path_join(path, sizeof path, part->folder.path, TH_PACK_TOKENIZER), TH_EUSAGE,
+    TH_TRY(th_tokenizer_print(tokenizer, &text, &size, &file, err));
+    (void)snprintf(info.tokenizer_file, sizeof info.tokenizer_file, "%s", file);
+    (void)snprintf(info.cleanup, sizeof info.cleanup, "%s",
+                   th_cleanup_name(th_tokenizer_cleanup(tokenizer)));
+    TH_CHECK(th_path_join(path, sizeof path, part->folder.path, file), TH_EUSAGE,
              "use a shorter path", "path of pack \"%.100s...\" is too long", part->folder.path);
-    TH_TRY(th_file_replace(path, merges, merges_size, err));
+    TH_TRY(th_file_replace(path, text, size, err));
     TH_TRY(th_pack_commit(part->folder.path, &info, err));
 out:
+    free(text);
     return rc;
 }

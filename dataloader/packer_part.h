@@ -52,9 +52,8 @@ TH_MUST_CHECK th_code th_pack_part_write(th_pack_part *part, const th_pack_optio
                                          void (*tick)(void *context, int64_t done_bytes),
                                          void *context, th_err *err);
 
-/* tokenizer.bpe, then dataset.json: the part is a pack. Errors: TH_EIO, TH_EUSAGE. */
+/* The tokenizer's file, then dataset.json: the part is a pack. Errors: TH_EIO, TH_EUSAGE. */
 TH_MUST_CHECK th_code th_pack_part_commit(th_pack_part *part, const th_pack_options *options,
-                                          const th_tokenizer *tokenizer, const char *merges,
-                                          size_t merges_size, th_err *err);
+                                          const th_tokenizer *tokenizer, th_err *err);
 
 #endif

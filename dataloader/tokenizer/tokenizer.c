@@ -235,6 +235,13 @@ uint64_t th_tokenizer_hash(const th_tokenizer *tokenizer)
     return tokenizer->hash;
 }
 
+#define CLIPS_HASH 0xa301521285214fb4u // of bpe_simple_vocab_16e6.txt's merges
+
+_Bool th_tokenizer_is_clips(const th_tokenizer *tokenizer)
+{
+    return tokenizer->hash == CLIPS_HASH;
+}
+
 static bool special_token(const th_specials *specials, int32_t id, const char **out_bytes,
                           size_t *out_size)
 {

@@ -92,9 +92,13 @@ TH_MUST_CHECK th_code th_tokenizer_print(const th_tokenizer *tokenizer, char **o
 #define TH_TOKENIZER_MERGES "tokenizer.bpe"
 #define TH_TOKENIZER_JSON   "tokenizer.json"
 
+/* Whether it is CLIP's own, with open_clip's cleanup: what open_clip takes when it is told of none.
+ */
+_Bool th_tokenizer_is_clips(const th_tokenizer *tokenizer);
+
 /* Writes the files that Hugging Face's from_pretrained() and open_clip read into a folder that is
- * there: tokenizer.json, tokenizer_config.json, and vocab.json with merges.txt, or vocab.txt. A
- * tokenizer.json always cleans as Hugging Face does. Errors: TH_EIO. */
+ * there: tokenizer.json, tokenizer_config.json, special_tokens_map.json, and vocab.json with
+ * merges.txt, or vocab.txt. A tokenizer.json always cleans as Hugging Face does. Errors: TH_EIO. */
 TH_MUST_CHECK th_code th_tokenizer_write_hf(const th_tokenizer *tokenizer, const char *folder,
                                             th_err *err);
 

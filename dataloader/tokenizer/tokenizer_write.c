@@ -297,7 +297,8 @@ out:
 
 // --- Hugging Face's files ---
 
-static void put_config(FILE *file, const th_tokenizer *t)
+// The tokens by their names in transformers, each line with its comma.
+static void put_named(FILE *file, const th_tokenizer *t)
 {
     static const char *const clip[] = { "bos_token", "eos_token", "unk_token", "pad_token" };
     static const char *const bert[] = { "cls_token", "sep_token", "unk_token" };
@@ -305,8 +306,6 @@ static void put_config(FILE *file, const th_tokenizer *t)
     const int32_t            bert_ids[] = { t->begin, t->end, t->unknown };
     bool                     is_bert = t->kind == TH_TOKENS_BERT;
 
-    (void)fprintf(file, "{\"tokenizer_class\":\"%s\",\n",
-                  is_bert ? "BertTokenizer" : "CLIPTokenizer");
     for (int i = 0; i < (is_bert ? 3 : 4); i++) {
         int32_t id = is_bert ? bert_ids[i] : clip_ids[i];
 
@@ -317,13 +316,30 @@ static void put_config(FILE *file, const th_tokenizer *t)
         (void)fputs(",\n", file);
     }
     if (is_bert)
-        (void)fprintf(
-            file,
-            "\"pad_token\":\"[PAD]\",\n\"mask_token\":\"[MASK]\",\n\"do_lower_case\":%s,\n"
-            "\"strip_accents\":%s,\n\"tokenize_chinese_chars\":%s,\n",
-            truth(t->cleaner.lowercase), truth(t->cleaner.strip_accents),
-            truth(t->cleaner.handle_chinese_chars));
-    (void)fprintf(file, "\"model_max_length\":%lld}\n", (long long)th_tokenizer_context(t));
+        (void)fputs("\"pad_token\":\"[PAD]\",\n\"mask_token\":\"[MASK]\",\n", file);
+}
+
+static void put_config(FILE *file, const th_tokenizer *t)
+{
+    bool is_bert = t->kind == TH_TOKENS_BERT;
+
+    (void)fputs("{", file);
+    put_named(file, t);
+    if (is_bert)
+        (void)fprintf(file,
+                      "\"do_lower_case\":%s,\n\"strip_accents\":%s,\n"
+                      "\"tokenize_chinese_chars\":%s,\n",
+                      truth(t->cleaner.lowercase), truth(t->cleaner.strip_accents),
+                      truth(t->cleaner.handle_chinese_chars));
+    (void)fprintf(file, "\"tokenizer_class\":\"%s\",\n\"model_max_length\":%lld}\n",
+                  is_bert ? "BertTokenizer" : "CLIPTokenizer", (long long)th_tokenizer_context(t));
+}
+
+static void put_map(FILE *file, const th_tokenizer *t)
+{
+    (void)fputs("{", file);
+    put_named(file, t);
+    (void)fputs("\"additional_special_tokens\":[]}\n", file);
 }
 
 static void put_vocabulary_file(FILE *file, const th_tokenizer *t)
@@ -370,6 +386,7 @@ th_code th_tokenizer_write_hf(const th_tokenizer *t, const char *folder, th_err 
 
     TH_TRY(write_file(t, folder, TH_TOKENIZER_JSON, put_json, err));
     TH_TRY(write_file(t, folder, "tokenizer_config.json", put_config, err));
+    TH_TRY(write_file(t, folder, "special_tokens_map.json", put_map, err));
     if (t->kind == TH_TOKENS_CLIP) {
         TH_TRY(write_file(t, folder, "vocab.json", put_vocabulary_file, err));
         TH_TRY(write_file(t, folder, "merges.txt", put_merges_file, err));

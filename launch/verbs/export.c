@@ -161,6 +161,7 @@ static th_code write_folder(const outgoing *model, const char *folder, th_format
 {
     th_foreign_model     about = describe(model, format);
     int64_t              vocabulary = about.text.vocabulary;
+    const th_tokenizer  *own = model->pack ? th_pack_tokenizer(model->pack) : NULL;
     th_foreign_tokenizer tokenizer = { false, vocabulary - 2, vocabulary - 1 };
     char                 path[4096];
     const char *file = format == TH_OPEN_CLIP ? "open_clip_model.safetensors" : "model.safetensors";
@@ -169,11 +170,20 @@ static th_code write_folder(const outgoing *model, const char *folder, th_format
     TH_CHECK(model->about.model.text.kind == TH_TEXT_CLIP, TH_EUSAGE,
              "write the weights alone: --format safetensors --out FILE.safetensors",
              "neither open_clip nor CLIPModel has BERT's text tower with thaw's projection");
+    TH_CHECK(!own || th_tokenizer_vocabulary(own) == vocabulary, TH_EUSAGE,
+             "name the pack that the model was trained on with --data",
+             "the model has a vocabulary of %lld tokens, its pack one of %lld",
+             (long long)vocabulary, (long long)th_tokenizer_vocabulary(own));
+    if (own)
+        tokenizer = (th_foreign_tokenizer){ !th_tokenizer_is_clips(own), th_tokenizer_begin(own),
+                                            th_tokenizer_end(own) };
     TH_TRY(th_folder_make(folder, err));
     TH_CHECK(th_path_join(path, sizeof path, folder, file), TH_EUSAGE, "use a shorter path",
              "the path of \"%s\" is too long", folder);
     TH_TRY(write_weights(model, path, format, err));
     TH_TRY(th_foreign_config_write(folder, &about, &tokenizer, model->about.model.logit_bias, err));
+    if (own)
+        TH_TRY(th_tokenizer_write_hf(own, folder, err));
 out:
     return rc;
 }

@@ -60,7 +60,8 @@ static void print_pack(const char *folder, const th_pack_info *info)
         printf(" and %lld more on the short side for crops\n", (long long)info->margin);
     printf("stored as   %s, resized by %s, normalized as %s\n", info->codec, info->filter,
            info->normalization);
-    printf("tokenizer   vocabulary %lld, hash %s\n", (long long)info->vocabulary, hash);
+    printf("tokenizer   vocabulary %lld, hash %s, cleanup %s\n", (long long)info->vocabulary, hash,
+           *info->cleanup ? info->cleanup : "open_clip");
     printf("shards      %d, %.1f MB\n", info->shard_count, (double)bytes / 1e6);
     for (int i = 0; i < info->shard_count; i++) {
         th_hash_print(info->shards[i].hash, hash);

@@ -137,7 +137,7 @@ static th_code write_pack(const char *folder, th_codec codec, int64_t records, t
 
     (void)snprintf(info.codec, sizeof info.codec, "%s", names[codec]);
     TH_TRY(th_folder_make(folder, err));
-    (void)th_path_join(path, sizeof path, folder, TH_PACK_TOKENIZER);
+    (void)th_path_join(path, sizeof path, folder, TH_TOKENIZER_MERGES);
     TH_TRY(th_file_replace(path, MERGES, strlen(MERGES), err));
     TH_TRY(th_tokenizer_open_file(path, &tokenizer, err));
     info.vocabulary = th_tokenizer_vocabulary(tokenizer);
@@ -243,7 +243,7 @@ static th_code run(const char *folder, int64_t records, int rounds, th_err *err)
              "could not keep to a core");
     for (int codec = TH_CODEC_RAW; codec <= TH_CODEC_JPEG; codec++) {
         char        path[PATH_MAX];
-        const char *files[] = { TH_PACK_DATASET, TH_PACK_TOKENIZER, "bench-00000.lmdb" };
+        const char *files[] = { TH_PACK_DATASET, TH_TOKENIZER_MERGES, "bench-00000.lmdb" };
         TH_CHECK(snprintf(path, sizeof path, "%s/bench-loader", folder) < (int)sizeof path, TH_EIO,
                  "", "path is too long");
         TH_TRY(write_pack(path, (th_codec)codec, records, err));

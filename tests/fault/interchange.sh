@@ -25,6 +25,22 @@ expect 0 "$thaw" export second.h5 --format safetensors --out plain.safetensors
 same open_clip/open_clip_model.safetensors plain.safetensors
 [ -e hf/config.json ] && [ -e hf/preprocessor_config.json ] || fail "no config in hf"
 
+# --- the pack's tokenizer goes with them ---
+printf 'a red square\nA  GREEN &amp; circle 42\n' >captions.txt
+"$thaw" tokenize --tokenizer packs/train --cleanup hf <captions.txt >want.txt
+expect 0 "$thaw" export runs/first --format hf --out hf2
+for from in open_clip hf2; do
+    for file in vocab.json merges.txt tokenizer.json; do
+        "$thaw" tokenize --tokenizer $from/$file <captions.txt >got.txt
+        same want.txt got.txt
+    done
+    [ -e $from/tokenizer_config.json ] && [ -e $from/special_tokens_map.json ] || fail "no config in $from"
+done
+grep -q '"hf_tokenizer_name"' open_clip/open_clip_config.json || fail "open_clip is not told of the tokenizer"
+expect 0 "$thaw" pack --from csv:pictures/pictures.tsv --to packs/again --size 16 --codec raw --tokenizer hf2 --cleanup open_clip
+expect 0 "$thaw" inspect packs/again
+has '^tokenizer .* cleanup open_clip$'
+
 # --- what takes a run takes weights ---
 expect 0 "$thaw" eval runs/first --json
 sed 's/"step": [0-9]*/"step": 0/' last.log >run.json

@@ -38,7 +38,7 @@ static inline void pack_write(const char *folder, const pack_plan *plan)
     th_err        err = { 0 };
     int64_t       number = 0;
 
-    th_test_path(path, sizeof path, folder, TH_PACK_TOKENIZER);
+    th_test_path(path, sizeof path, folder, TH_TOKENIZER_MERGES);
     th_assert_ok(th_file_replace(path, FIXTURE_MERGES, strlen(FIXTURE_MERGES), &err), &err);
     th_assert_ok(th_tokenizer_open_file(path, &tokenizer, &err), &err);
     info.vocabulary = th_tokenizer_vocabulary(tokenizer);

@@ -179,7 +179,7 @@ static void missing_parts_are_named(void **state)
 
     th_assert_error(th_pack_open(*state, &pack, &err), TH_EDATA, &err, "not a pack");
     pack_write(*state, &plan);
-    th_test_path(path, sizeof path, *state, TH_PACK_TOKENIZER);
+    th_test_path(path, sizeof path, *state, TH_TOKENIZER_MERGES);
     th_assert_ok(th_file_replace(path, "#version: 0.2\nd o\ndo g\n", 23, &err), &err);
     th_assert_error(th_pack_open(*state, &pack, &err), TH_EDATA, &err, "tokenizer");
     assert_int_equal(unlink(path), 0);

@@ -1,4 +1,5 @@
 // From source to pack: every picture and caption, the split, the shards, and the folder.
+#include "base/file.h"
 #include "base/memory.h"
 #include "dataloader/packer.h"
 #include "dataloader/packer_ordered.h"
@@ -272,6 +273,42 @@ static void a_given_tokenizer_is_used(void **state)
     th_pack_close(a);
 }
 
+// A pack keeps a tokenizer of any kind, and how it cleans, and gives it to the next pack.
+static void every_kind_of_tokenizer_is_kept(void **state)
+{
+    static const char list[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n";
+    setting           s;
+    char              path[500];
+    th_err            err = { 0 };
+
+    make_tars(*state);
+    (void)snprintf(path, sizeof path, "%s/vocab.txt", (char *)*state);
+    th_assert_ok(th_file_replace(path, list, strlen(list), &err), &err);
+    for (int k = 0; k < 4; k++) { // BERT's list, that pack's, trained with a cleanup, that pack's
+        static const char *const names[] = { "bert", "bert2", "hf", "hf2" };
+        set_up(&s, *state, names[k]);
+        s.options.tokenizer = k == 2 ? NULL : path;
+        s.options.cleanup = k == 2 ? "hf" : NULL;
+        (void)build(&s);
+        th_pack            *pack = open_pack(s.to);
+        const th_pack_info *info = th_pack_describe(pack);
+        assert_string_equal(info->tokenizer_file, k < 2 ? "tokenizer.json" : "tokenizer.bpe");
+        assert_string_equal(info->cleanup, k < 2 ? "bert" : "hf");
+        assert_int_equal(th_tokenizer_cleanup(th_pack_tokenizer(pack)),
+                         k < 2 ? TH_CLEANUP_BERT : TH_CLEANUP_HF);
+        assert_true(th_tokenizer_hash(th_pack_tokenizer(pack)) == info->tokenizer_hash);
+        th_pack_close(pack);
+        (void)snprintf(path, sizeof path, "%s", s.to);
+    }
+    set_up(&s, *state, "both");
+    s.options.tokenizer = path;
+    s.options.cleanup = "open_clip"; // another than the pack's: asked for, so it counts
+    (void)build(&s);
+    th_pack *pack = open_pack(s.to);
+    assert_string_equal(th_pack_describe(pack)->cleanup, "open_clip");
+    th_pack_close(pack);
+}
+
 // A record keeps the first TH_RECORD_TOKENS ids of a caption, and all of its text.
 static void a_long_caption_keeps_its_first_tokens(void **state)
 {
@@ -523,6 +560,7 @@ int main(void)
         IN_A_FOLDER(threads_do_not_change_a_byte),
         IN_A_FOLDER(every_codec_is_read_back),
         IN_A_FOLDER(a_given_tokenizer_is_used),
+        IN_A_FOLDER(every_kind_of_tokenizer_is_kept),
         IN_A_FOLDER(a_long_caption_keeps_its_first_tokens),
         IN_A_FOLDER(only_leftovers_are_removed),
         IN_A_FOLDER(two_packers_do_not_share_a_folder),
