@@ -135,9 +135,11 @@ def metrics(run, key):
 # ---- models
 
 
-def open_clip_config(patch, size, vocabulary, quick_gelu=False, context=16, layers=3):
-    """A small model as open_clip_config.json's model_cfg says it; the two towers differ in all sizes."""
+def open_clip_config(patch, size, vocabulary, quick_gelu=False, context=16, layers=3, sigmoid=False):
+    """A small model as open_clip_config.json's model_cfg says it; the two towers differ in all sizes.
+    sigmoid: a model for the sigmoid loss, with a bias of the logits."""
     return {
+        **({"init_logit_scale": math.log(10), "init_logit_bias": -10} if sigmoid else {}),
         "embed_dim": 48,
         "quick_gelu": quick_gelu,
         "vision_cfg": {"image_size": size, "layers": layers, "width": 96, "head_width": 32, "patch_size": patch},
@@ -156,6 +158,13 @@ def open_clip_model(config, weights=None, seed=1):
     else:
         model.load_state_dict(weights)
     return model.train()
+
+
+def open_clip_loss(config):
+    """The loss that such a model is trained with."""
+    from open_clip.loss import ClipLoss, SigLipLoss
+
+    return SigLipLoss() if "init_logit_bias" in config else ClipLoss()
 
 
 def write_open_clip(folder, config, weights, **preprocessing):
