@@ -137,9 +137,10 @@ def metrics(run, key):
 
 def open_clip_config(patch, size, vocabulary, quick_gelu=False, context=16, layers=3, sigmoid=False):
     """A small model as open_clip_config.json's model_cfg says it; the two towers differ in all sizes.
-    sigmoid: a model for the sigmoid loss, with a bias of the logits."""
+    sigmoid: a model for the sigmoid loss. Its bias is -2, where SigLIP's starts at -10: so that what does
+    not belong together counts from the first step on."""
     return {
-        **({"init_logit_scale": math.log(10), "init_logit_bias": -10} if sigmoid else {}),
+        **({"init_logit_scale": math.log(10), "init_logit_bias": -2} if sigmoid else {}),
         "embed_dim": 48,
         "quick_gelu": quick_gelu,
         "vision_cfg": {"image_size": size, "layers": layers, "width": 96, "head_width": 32, "patch_size": patch},
