@@ -60,15 +60,18 @@ static th_code make_pixels(const th_loader_options *options, uint32_t crop, int6
                            const th_record *record, th_batch_sample_room *room, uint8_t *pixels,
                            th_err *err)
 {
-    th_code  rc = TH_OK;
-    int      side = (int)th_pack_describe(options->pack)->size, size = (int)options->size;
-    int      box[4];
-    th_image picture = { 0 };
-    th_image out = { .pixels = pixels, .room = (size_t)size * (size_t)size * 3 };
+    th_code             rc = TH_OK;
+    const th_pack_info *info = th_pack_describe(options->pack);
+    int                 side = (int)info->size, size = (int)options->size;
+    int                 box[4];
+    th_filter           filter;
+    th_image            picture = { 0 };
+    th_image            out = { .pixels = pixels, .room = (size_t)size * (size_t)size * 3 };
 
     TH_CHECK(record->width >= side && record->height >= side, TH_EDATA, fix_record,
              "damaged record: a picture of %d x %d pixels in a pack of %d", record->width,
              record->height, side);
+    TH_TRY(th_filter_find(info->filter, &filter, err));
     TH_TRY(restore(record, room, &picture, err));
     if (options->random_crop) {
         th_rng rng;
@@ -81,8 +84,8 @@ static th_code make_pixels(const th_loader_options *options, uint32_t crop, int6
         box[2] = box[3] = side;
     }
     // `out` has room enough, so that the pixels are written where they belong.
-    TH_TRY(th_image_resize(&picture, box[0], box[1], box[0] + box[2], box[1] + box[3], size, size,
-                           &out, err));
+    TH_TRY(th_image_resize(&picture, filter, box[0], box[1], box[0] + box[2], box[1] + box[3], size,
+                           size, &out, err));
 out:
     return rc;
 }

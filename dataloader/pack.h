@@ -26,7 +26,9 @@ typedef struct {
     int64_t size;   // short side of the pictures after resizing, what a model crops to
     int64_t margin; // extra pixels kept on the short side for random crops: stored short side is
                     // size + margin
-    char           filter[16];            // "bicubic"
+    char           filter[16];            // "bicubic", "bilinear", "box"; of random crops too
+    char           alpha[8];              // "white", "drop"
+    char           exif[8];               // "ignore", "apply"
     char           codec[8];              // "raw", "zlib", "jpeg"
     float          mean[3], deviation[3]; // for pixels in [0, 1]
     char           normalization[16];     // "clip", "imagenet", "siglip"

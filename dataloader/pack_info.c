@@ -34,12 +34,12 @@ static json_t *print_shard(const th_shard_info *shard)
 
 static json_t *print_image(const th_pack_info *info)
 {
-    return json_pack("{s:I, s:I, s:s, s:s, s:s, s:[f, f, f], s:[f, f, f]}", "size",
-                     (json_int_t)info->size, "margin", (json_int_t)info->margin, "filter",
-                     info->filter, "codec", info->codec, "normalization", info->normalization,
-                     "mean", (double)info->mean[0], (double)info->mean[1], (double)info->mean[2],
-                     "deviation", (double)info->deviation[0], (double)info->deviation[1],
-                     (double)info->deviation[2]);
+    return json_pack(
+        "{s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:[f, f, f], s:[f, f, f]}", "size",
+        (json_int_t)info->size, "margin", (json_int_t)info->margin, "filter", info->filter, "alpha",
+        info->alpha, "exif", info->exif, "codec", info->codec, "normalization", info->normalization,
+        "mean", (double)info->mean[0], (double)info->mean[1], (double)info->mean[2], "deviation",
+        (double)info->deviation[0], (double)info->deviation[1], (double)info->deviation[2]);
 }
 
 static json_t *print_tokenizer(const th_pack_info *info)
@@ -179,8 +179,17 @@ static th_code parse_image(const json_t *image, th_pack_info *info, th_err *err)
     TH_TRY(get_integer(image, "\"image\"", "size", 1, TH_RECORD_SIDE, &info->size, err));
     TH_TRY(get_integer(image, "\"image\"", "margin", 0, TH_RECORD_SIDE - info->size, &info->margin,
                        err));
-    TH_TRY(
-        get_text(image, "\"image\"", "filter", "bicubic", info->filter, sizeof info->filter, err));
+    TH_TRY(get_text(image, "\"image\"", "filter", "bicubic bilinear box", info->filter,
+                    sizeof info->filter, err));
+    // Packs of version 0.1 do not name these two: they were made so.
+    (void)strcpy(info->alpha, "white");
+    (void)strcpy(info->exif, "ignore");
+    if (json_object_get(image, "alpha"))
+        TH_TRY(get_text(image, "\"image\"", "alpha", "white drop", info->alpha, sizeof info->alpha,
+                        err));
+    if (json_object_get(image, "exif"))
+        TH_TRY(get_text(image, "\"image\"", "exif", "ignore apply", info->exif, sizeof info->exif,
+                        err));
     TH_TRY(get_text(image, "\"image\"", "codec", "raw zlib jpeg", info->codec, sizeof info->codec,
                     err));
     TH_TRY(get_text(image, "\"image\"", "normalization", "clip imagenet siglip",

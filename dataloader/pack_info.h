@@ -1,7 +1,8 @@
 /* dataloader/pack_info.h - th_pack_info as the text of dataset.json, and back.
  *
  *     {"format": "thaw pack", "version": 1, "records": 2, "captions": 6,
- *      "image": {"size": 64, "margin": 0, "filter": "bicubic", "codec": "raw",
+ *      "image": {"size": 64, "margin": 0, "filter": "bicubic", "alpha": "white",
+ *                "exif": "ignore", "codec": "raw",
  *                "normalization": "clip", "mean": [...], "deviation": [...]},
  *      "tokenizer": {"file": "tokenizer.bpe", "cleanup": "open_clip", "vocabulary": 8192,
  *                    "hash": "0123456789abcdef"},

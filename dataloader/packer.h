@@ -5,7 +5,7 @@
  * second pass tokenizes into shards. Which records come out, and in which order, does not depend on
  * the number of threads. Room needed on the disk: about three times the pack while it is made.
  *
- * Pictures: the short side becomes size + margin, by Pillow's bicubic (smaller ones are enlarged),
+ * Pictures: the short side becomes size + margin, by Pillow's filter (smaller ones are enlarged),
  * and a square of that side is cut from the centre: the bits of torchvision's Resize and
  * CenterCrop. All records of a pack have that size, and what a wide picture had at its ends is
  * gone.
@@ -32,6 +32,8 @@ typedef struct {
     const char *to;   // folder of the pack; with val > 0 also "<to>-val", with the same tokenizer
     int64_t     size, margin;
     const char *alpha;     // white, drop
+    const char *exif;      // ignore, apply
+    const char *filter;    // bicubic, bilinear, box
     const char *codec;     // raw, zlib, jpeg
     int64_t     quality;   // of jpeg
     int64_t     shards;    // how many, 0: by size (about 1 GiB each)

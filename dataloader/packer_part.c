@@ -255,7 +255,6 @@ th_code th_pack_part_commit(th_pack_part *part, const th_pack_options *options,
     const char  *file;
     th_pack_info info = { .size = options->size,
                           .margin = options->margin,
-                          .filter = "bicubic",
                           .vocabulary = th_tokenizer_vocabulary(tokenizer),
                           .tokenizer_hash = th_tokenizer_hash(tokenizer),
                           .records = part->records,
@@ -264,6 +263,9 @@ th_code th_pack_part_commit(th_pack_part *part, const th_pack_options *options,
                           .shards = part->shards };
 
     (void)snprintf(info.codec, sizeof info.codec, "%s", options->codec);
+    (void)snprintf(info.filter, sizeof info.filter, "%s", options->filter);
+    (void)snprintf(info.alpha, sizeof info.alpha, "%s", options->alpha);
+    (void)snprintf(info.exif, sizeof info.exif, "%s", options->exif);
     TH_TRY(set_normalization(&info, options->normalization, err));
     TH_TRY(th_tokenizer_print(tokenizer, &text, &size, &file, err));
     (void)snprintf(info.tokenizer_file, sizeof info.tokenizer_file, "%s", file);

@@ -1,6 +1,7 @@
 #include "dataloader/packer_sample.h"
 
 #include "base/hash.h"
+#include "dataloader/image/orientation.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -106,7 +107,8 @@ static int64_t longer_side(int64_t longer, int64_t shorter, int64_t side)
 
 // Resize to `side` on the short side and CenterCrop, as open_clip prepares pictures: the same bits.
 // The part's place is rounded to even at one half, as Python does.
-static th_code make_square(th_sample_maker *maker, th_item *item, int side, th_err *err)
+static th_code make_square(th_sample_maker *maker, th_item *item, th_filter filter, int side,
+                           th_err *err)
 {
     const th_image *in = &maker->decoded;
     int64_t         width = side, height = side;
@@ -121,7 +123,7 @@ static th_code make_square(th_sample_maker *maker, th_item *item, int side, th_e
     }
     int part[4] = { (int)nearbyint((double)(width - side) / 2),
                     (int)nearbyint((double)(height - side) / 2), side, side };
-    return th_image_resize_part(in, (double[]){ 0, 0, in->width, in->height }, (int)width,
+    return th_image_resize_part(in, filter, (double[]){ 0, 0, in->width, in->height }, (int)width,
                                 (int)height, part, &maker->square, err);
 }
 
@@ -171,10 +173,12 @@ th_code th_sample_make(th_sample_maker *maker, const th_pack_options *options, t
     size_t      image_bytes = 0;
     th_record   record = { .captions = maker->captions };
     th_alpha    alpha;
+    th_filter   filter;
     th_err      why = { 0 };
 
     *out = NULL;
     TH_TRY(th_alpha_find(options->alpha, &alpha, err));
+    TH_TRY(th_filter_find(options->filter, &filter, err));
     record.caption_count = read_captions(maker, options, item);
     if (item->reason[0])
         return TH_OK;
@@ -186,7 +190,10 @@ th_code th_sample_make(th_sample_maker *maker, const th_pack_options *options, t
     if (rc != TH_OK && err)
         *err = why;
     TH_TRY(rc);
-    TH_TRY(make_square(maker, item, (int)(options->size + options->margin), err));
+    if (strcmp(options->exif, "apply") == 0)
+        TH_TRY(th_orientation_apply(th_orientation_find(item->image, item->image_bytes),
+                                    &maker->decoded, err));
+    TH_TRY(make_square(maker, item, filter, (int)(options->size + options->margin), err));
     if (item->reason[0])
         return TH_OK;
     TH_TRY(th_codec_find(options->codec, &record.codec, err));

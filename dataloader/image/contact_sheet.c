@@ -15,8 +15,8 @@ static th_code fit(const th_image *picture, int side, th_image *scaled, const th
         return TH_OK;
     int width = (int)((int64_t)picture->width * side / longer);
     int height = (int)((int64_t)picture->height * side / longer);
-    TH_TRY(th_image_resize(picture, 0, 0, picture->width, picture->height, width > 0 ? width : 1,
-                           height > 0 ? height : 1, scaled, err));
+    TH_TRY(th_image_resize(picture, TH_FILTER_BICUBIC, 0, 0, picture->width, picture->height,
+                           width > 0 ? width : 1, height > 0 ? height : 1, scaled, err));
     *out = scaled;
 out:
     return rc;

@@ -34,18 +34,24 @@ TH_MUST_CHECK th_code th_image_decode(const void *bytes, size_t size, th_alpha a
 /* "white" or "drop". Errors: TH_EUSAGE. */
 TH_MUST_CHECK th_code th_alpha_find(const char *name, th_alpha *out, th_err *err);
 
-/* Pillow's antialiased bicubic (a = -0.5), box given in source pixels (may be fractional, rounded
- * to float as Pillow does), bit for bit for 8-bit RGB. The caller keeps the box inside and not
- * empty. Errors: TH_EIO. */
-TH_MUST_CHECK th_code th_image_resize(const th_image *in, double left, double top, double right,
-                                      double bottom, int width, int height, th_image *out,
-                                      th_err *err);
+/* Pillow's antialiased filters: the cubic with a = -0.5, the triangle, the box. */
+typedef enum { TH_FILTER_BICUBIC = 0, TH_FILTER_BILINEAR = 1, TH_FILTER_BOX = 2 } th_filter;
+
+/* "bicubic", "bilinear" or "box". Errors: TH_EUSAGE. */
+TH_MUST_CHECK th_code th_filter_find(const char *name, th_filter *out, th_err *err);
+
+/* Pillow's resize, bit for bit for 8-bit RGB; box given in source pixels (may be fractional,
+ * rounded to float as Pillow does). The caller keeps the box inside and not empty. Errors: TH_EIO.
+ */
+TH_MUST_CHECK th_code th_image_resize(const th_image *in, th_filter filter, double left, double top,
+                                      double right, double bottom, int width, int height,
+                                      th_image *out, th_err *err);
 
 /* The same bits as th_image_resize of the box {left, top, right, bottom} to width x height followed
  * by th_image_crop to the part {left, top, width, height}, but only the part is computed. */
-TH_MUST_CHECK th_code th_image_resize_part(const th_image *in, const double box[4], int width,
-                                           int height, const int part[4], th_image *out,
-                                           th_err *err);
+TH_MUST_CHECK th_code th_image_resize_part(const th_image *in, th_filter filter,
+                                           const double box[4], int width, int height,
+                                           const int part[4], th_image *out, th_err *err);
 
 /* A rectangle, copied. The caller keeps it inside. */
 TH_MUST_CHECK th_code th_image_crop(const th_image *in, int left, int top, int width, int height,

@@ -1,12 +1,12 @@
-// Antialiased bicubic resize with the same bits as Pillow's for 8-bit RGB, so that a model sees the
+// Antialiased resize with the same bits as Pillow's for 8-bit RGB, so that a model sees the
 // pictures that open_clip's preprocessing would have shown it.
 //
 // Output pixel x looks at the input around its centre (x + 0.5) * scale through a cubic (Keys 1981,
-// a = -0.5) that is stretched by the scale when the picture shrinks: that is the antialiasing. Its
-// weights are normalised in double and rounded to 22 fractional bits, which leaves 8 bits for the
-// value and 2 for sign and overshoot in an int32_t. Rows are resized first, then columns; between
-// the passes values are rounded to 8 bits. Integer sums have no order, so any vector width gives
-// the same bits.
+// a = -0.5), a triangle or a box that is stretched by the scale when the picture shrinks: that is
+// the antialiasing. Its weights are normalised in double and rounded to 22 fractional bits, which
+// leaves 8 bits for the value and 2 for sign and overshoot in an int32_t. Rows are resized first,
+// then columns; between the passes values are rounded to 8 bits. Integer sums have no order, so any
+// vector width gives the same bits.
 //
 // Rows are widened to four 32-bit lanes a pixel (the last is not used), so that one vector holds
 // two neighbours; between the passes values stand in 16 bits (GCC 12 widens single bytes one by
@@ -21,7 +21,6 @@
 
 #define FRACTION_BITS 22
 #define HALF          (1 << (FRACTION_BITS - 1))
-#define SUPPORT       2.0 // the cubic is zero from here on
 
 // ifunc resolvers run before the sanitizer's start-up, so a sanitized build keeps one version.
 #if defined(__x86_64__) && !defined(TH_SANITIZE)
@@ -46,9 +45,9 @@ typedef struct {
     int     *first;   // [count] first input pixel
     int     *end;     // [count] first input pixel behind those whose weights are not zero
     int32_t *weights; // [count, taps]
-} filter;
+} tap_table;
 
-static void filter_free(filter *f)
+static void table_free(tap_table *f)
 {
     free(f->first);
     free(f->end);
@@ -62,16 +61,33 @@ UNFUSED static double cubic(double x)
     x = fabs(x);
     if (x < 1.0)
         return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
-    if (x < SUPPORT)
+    if (x < 2.0)
         return (((x - 5) * x + 8) * x - 4) * a;
     return 0.0;
 }
 
+// The filter is zero from here on.
+static double support_of(th_filter filter)
+{
+    return filter == TH_FILTER_BICUBIC ? 2.0 : filter == TH_FILTER_BILINEAR ? 1.0 : 0.5;
+}
+
+UNFUSED static double value_at(th_filter filter, double x)
+{
+    if (filter == TH_FILTER_BICUBIC)
+        return cubic(x);
+    if (filter == TH_FILTER_BOX)
+        return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; // a pixel on the border belongs to one of the two
+    x = fabs(x);
+    return x < 1.0 ? 1.0 - x : 0.0;
+}
+
 // Which of the `inputs` pixels the outputs first .. first + f->count of `outputs` use, when these
 // cover low .. high: f->first, f->end and f->taps.
-UNFUSED static void find_taps(filter *f, int inputs, float low, double scale, int first)
+UNFUSED static void find_taps(tap_table *f, double reach, int inputs, float low, double scale,
+                              int first)
 {
-    double support = SUPPORT * (scale < 1.0 ? 1.0 : scale);
+    double support = reach * (scale < 1.0 ? 1.0 : scale);
 
     for (int i = 0; i < f->count; i++) {
         double centre = low + (first + i + 0.5) * scale;
@@ -85,7 +101,8 @@ UNFUSED static void find_taps(filter *f, int inputs, float low, double scale, in
 }
 
 // The weights of these pixels; `row` is scratch for f->taps of them.
-UNFUSED static void fill_weights(filter *f, float low, double scale, int first, double *row)
+UNFUSED static void fill_weights(tap_table *f, th_filter filter, float low, double scale, int first,
+                                 double *row)
 {
     double shrink = 1.0 / (scale < 1.0 ? 1.0 : scale);
 
@@ -94,7 +111,7 @@ UNFUSED static void fill_weights(filter *f, float low, double scale, int first, 
         int32_t *weights = f->weights + (size_t)i * (size_t)f->taps;
         int      taps = f->end[i] - f->first[i];
         for (int j = 0; j < taps; j++) {
-            row[j] = cubic((f->first[i] + j - centre + 0.5) * shrink);
+            row[j] = value_at(filter, (f->first[i] + j - centre + 0.5) * shrink);
             sum += row[j];
         }
         for (int j = 0; j < taps; j++) {
@@ -104,26 +121,26 @@ UNFUSED static void fill_weights(filter *f, float low, double scale, int first, 
     }
 }
 
-static th_code filter_open(filter *f, int inputs, float low, float high, int outputs, int first,
-                           int count, th_err *err)
+static th_code table_open(tap_table *f, th_filter filter, int inputs, float low, float high,
+                          int outputs, int first, int count, th_err *err)
 {
     th_code rc = TH_OK;
     double  scale = (double)(high - low) / outputs;
     void   *memory = NULL;
     double *row = NULL;
 
-    *f = (filter){ .count = count };
+    *f = (tap_table){ .count = count };
     TH_TRY(th_alloc((size_t)count, sizeof *f->first, "a resize filter", &memory, err));
     f->first = memory;
     TH_TRY(th_alloc((size_t)count, sizeof *f->end, "a resize filter", &memory, err));
     f->end = memory;
-    find_taps(f, inputs, low, scale, first);
+    find_taps(f, support_of(filter), inputs, low, scale, first);
     TH_TRY(th_alloc((size_t)count * (size_t)f->taps, sizeof *f->weights, "a resize filter", &memory,
                     err));
     f->weights = memory;
     TH_TRY(th_alloc((size_t)f->taps, sizeof *row, "a resize filter", &memory, err));
     row = memory;
-    fill_weights(f, low, scale, first, row);
+    fill_weights(f, filter, low, scale, first, row);
 out:
     free(row);
     return rc;
@@ -137,7 +154,7 @@ static inline int32_t rounded(int32_t sum)
 
 // One row of pixels -> f->count pixels. Every output takes f->taps pixels, for a loop whose length
 // the processor can foresee: the row has room for as many behind its last.
-VERSIONS static void resize_row(const filter *f, const lanes *weights, const int32_t (*row)[4],
+VERSIONS static void resize_row(const tap_table *f, const lanes *weights, const int32_t (*row)[4],
                                 int32_t (*sums)[4], int16_t (*to)[4])
 {
     int count = f->count, pairs = f->taps / 2;
@@ -187,7 +204,7 @@ VERSIONS static void resize_column(const int32_t *weights, int taps, const int16
 
 // The weights of rows as pairs of pixels see them: the first four lanes hold one, the others the
 // next.
-static th_code spread(const filter *f, lanes **out, th_err *err)
+static th_code spread(const tap_table *f, lanes **out, th_err *err)
 {
     th_code rc = TH_OK;
     size_t  pairs = (size_t)f->count * (size_t)f->taps / 2;
@@ -214,8 +231,8 @@ static void widen_row(const th_image *in, int y, int first, int count, int32_t (
             to[x][c] = from[c];
 }
 
-static th_code run_passes(const th_image *in, filter *columns, const filter *rows, th_image *out,
-                          th_err *err)
+static th_code run_passes(const th_image *in, tap_table *columns, const tap_table *rows,
+                          th_image *out, th_err *err)
 {
     th_code rc = TH_OK;
     void   *memory = NULL;
@@ -256,11 +273,28 @@ out:
     return rc;
 }
 
-th_code th_image_resize_part(const th_image *in, const double box[4], int width, int height,
-                             const int part[4], th_image *out, th_err *err)
+th_code th_filter_find(const char *name, th_filter *out, th_err *err)
 {
+    static const char *const names[] = {
+        [TH_FILTER_BICUBIC] = "bicubic", [TH_FILTER_BILINEAR] = "bilinear", [TH_FILTER_BOX] = "box"
+    };
     th_code rc = TH_OK;
-    filter  columns = { 0 }, rows = { 0 };
+
+    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
+        if (strcmp(name, names[i]) == 0) {
+            *out = (th_filter)i;
+            return TH_OK;
+        }
+    TH_FAIL(TH_EUSAGE, "use bicubic, bilinear or box", "filter \"%s\" is not known", name);
+out:
+    return rc;
+}
+
+th_code th_image_resize_part(const th_image *in, th_filter filter, const double box[4], int width,
+                             int height, const int part[4], th_image *out, th_err *err)
+{
+    th_code   rc = TH_OK;
+    tap_table columns = { 0 }, rows = { 0 };
 
     assert(in != out && width > 0 && height > 0);
     assert(box[0] >= 0 && box[0] < box[2] && box[2] <= in->width);
@@ -271,20 +305,20 @@ th_code th_image_resize_part(const th_image *in, const double box[4], int width,
         box[3] - box[1] == height) // the weights would be a single one
         return th_image_crop(in, (int)box[0] + part[0], (int)box[1] + part[1], part[2], part[3],
                              out, err);
-    TH_TRY(filter_open(&columns, in->width, (float)box[0], (float)box[2], width, part[0], part[2],
-                       err));
-    TH_TRY(filter_open(&rows, in->height, (float)box[1], (float)box[3], height, part[1], part[3],
-                       err));
+    TH_TRY(table_open(&columns, filter, in->width, (float)box[0], (float)box[2], width, part[0],
+                      part[2], err));
+    TH_TRY(table_open(&rows, filter, in->height, (float)box[1], (float)box[3], height, part[1],
+                      part[3], err));
     TH_TRY(run_passes(in, &columns, &rows, out, err));
 out:
-    filter_free(&columns);
-    filter_free(&rows);
+    table_free(&columns);
+    table_free(&rows);
     return rc;
 }
 
-th_code th_image_resize(const th_image *in, double left, double top, double right, double bottom,
-                        int width, int height, th_image *out, th_err *err)
+th_code th_image_resize(const th_image *in, th_filter filter, double left, double top, double right,
+                        double bottom, int width, int height, th_image *out, th_err *err)
 {
-    return th_image_resize_part(in, (double[]){ left, top, right, bottom }, width, height,
+    return th_image_resize_part(in, filter, (double[]){ left, top, right, bottom }, width, height,
                                 (int[]){ 0, 0, width, height }, out, err);
 }

@@ -48,7 +48,8 @@ static th_code make_picture(uint64_t number, th_image *out, th_err *err)
         TH_TRY(th_image_shape(&coarse, grid, grid, err));
         for (size_t i = 0; i < (size_t)grid * (size_t)grid * 3; i++)
             coarse.pixels[i] = (uint8_t)th_rng_u32(&rng);
-        TH_TRY(th_image_resize(&coarse, 0, 0, grid, grid, STORED, STORED, &smooth, err));
+        TH_TRY(th_image_resize(&coarse, TH_FILTER_BICUBIC, 0, 0, grid, grid, STORED, STORED,
+                               &smooth, err));
         for (size_t i = 0; i < values; i++)
             sum[i] += ((float)smooth.pixels[i] - 128) * 2.5f / powf((float)grid, 0.75f);
     }
@@ -124,6 +125,8 @@ static th_code write_pack(const char *folder, th_codec codec, int64_t records, t
     th_pack_info     info = { .size = SIZE,
                               .margin = STORED - SIZE,
                               .filter = "bicubic",
+                              .alpha = "white",
+                              .exif = "ignore",
                               .mean = { 0.48145466f, 0.4578275f, 0.40821073f },
                               .deviation = { 0.26862954f, 0.26130258f, 0.27577711f },
                               .normalization = "clip",

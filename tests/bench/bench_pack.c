@@ -121,6 +121,8 @@ static th_code pack(const char *folder, const char *codec, const char *size_name
                                 .size = 224,
                                 .codec = codec,
                                 .alpha = "white",
+                                .exif = "ignore",
+                                .filter = "bicubic",
                                 .quality = 92,
                                 .bpe = 1000,
                                 .normalization = "clip",

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The resize gives Pillow's bits: 400 random pictures, sizes and boxes, compared byte by byte.
+# The resize gives Pillow's bits: 600 random pictures, sizes and boxes, three filters, compared byte by byte.
 set -eu
 build=$1
 program=$build/unit_dataloader_resize
@@ -21,9 +21,9 @@ import random, sys
 from PIL import Image
 
 random.seed(5)
-bicubic = getattr(Image, "Resampling", Image).BICUBIC
+filters = getattr(Image, "Resampling", Image)
 with open(sys.argv[1], "wb") as out:
-    for case in range(400):
+    for case in range(600):
         w, h = random.randint(1, 300), random.randint(1, 300)
         to = random.randint(1, 250), random.randint(1, 250)
         picture = Image.frombytes("RGB", (w, h), random.randbytes(w * h * 3))
@@ -41,9 +41,10 @@ with open(sys.argv[1], "wb") as out:
             box, to = (0, 0, w, h), random.choice([(w, to[1]), (to[0], h), (w, h)])
         if kind == 3 and case % 8 == 3:  # hard edges overshoot: values are cut at 0 and 255
             picture = picture.point(lambda v: 255 if v > 127 else 0)
-        result = picture.resize(to, bicubic, box=box)
+        name = ("bicubic", "bilinear", "box")[case // 8 % 3]
+        result = picture.resize(to, filters[name.upper()], box=box)
         line = (w, h, *map(float, box), *to)
-        out.write((" ".join(map(repr, line)) + "\n").encode())
+        out.write((name + " " + " ".join(map(repr, line)) + "\n").encode())
         out.write(picture.tobytes() + result.tobytes())
 PYTHON
 "$program" "$folder/cases"

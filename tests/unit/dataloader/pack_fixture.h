@@ -26,6 +26,8 @@ static inline void pack_write(const char *folder, const pack_plan *plan)
     th_pack_info  info = { .size = plan->size,
                            .margin = plan->margin,
                            .filter = "bicubic",
+                           .alpha = "white",
+                           .exif = "ignore",
                            .codec = "raw",
                            .mean = { 0.48145466f, 0.4578275f, 0.40821073f },
                            .deviation = { 0.26862954f, 0.26130258f, 0.27577711f },

@@ -256,6 +256,8 @@ static void each_kind_is_quarantined_with_its_reason(void **state)
                                 .size = 48,
                                 .codec = "jpeg",
                                 .alpha = "white",
+                                .exif = "apply",
+                                .filter = "bicubic",
                                 .quality = 90,
                                 .bpe = 520,
                                 .normalization = "clip",

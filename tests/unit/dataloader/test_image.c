@@ -1,6 +1,7 @@
 // Decoding, encoding and restoring of pictures, and the boxes of random crops.
 #include "base/philox.h"
 #include "dataloader/image/contact_sheet.h"
+#include "dataloader/image/orientation.h"
 #include "dataloader/record.h"
 #include "tests/test.h"
 #include "tests/unit/dataloader/make_picture.h"
@@ -223,6 +224,58 @@ static void webp_is_decoded_on_white(void **state)
     out = decode(&blob);
     assert_pixel(&out, 20, 20, 10, 20, 200, 12); // lossy at quality 80
     th_image_free(&out);
+}
+
+// Pixels a b c / d e f as each orientation has them.
+static void every_orientation_is_turned_upright(void **state)
+{
+    (void)state;
+    static const struct {
+        int         width;
+        const char *rows;
+    } want[] = { { 3, "abcdef" }, { 3, "cbafed" }, { 3, "fedcba" }, { 3, "defabc" },
+                 { 2, "adbecf" }, { 2, "daebfc" }, { 2, "fcebda" }, { 2, "cfbead" } };
+
+    for (int orientation = 1; orientation <= 8; orientation++) {
+        th_image image = { 0 };
+        th_err   err = { 0 };
+        th_assert_ok(th_image_shape(&image, 3, 2, &err), &err);
+        for (int i = 0; i < 18; i++)
+            image.pixels[i] = (uint8_t)('a' + i / 3);
+        th_assert_ok(th_orientation_apply(orientation, &image, &err), &err);
+        assert_int_equal(image.width, want[orientation - 1].width);
+        assert_int_equal(image.height, 6 / image.width);
+        for (int i = 0; i < 18; i++)
+            assert_int_equal(image.pixels[i], want[orientation - 1].rows[i / 3]);
+        th_image_free(&image);
+    }
+}
+
+// Start of image, and APP1 with one entry, big-endian. Any byte of it is any other, and the file
+// ends anywhere: no more is read than there is (the sanitizer watches), and the answer is 1 to 8.
+static void orientation_is_read_from_hostile_bytes(void **state)
+{
+    (void)state;
+    static const unsigned char file[] = { 0xff, 0xd8, 0xff, 0xe1, 0, 34, 'E', 'x', 'i',  'f',
+                                          0,    0,    'M',  'M',  0, 42, 0,   0,   0,    8,
+                                          0,    1,    0x01, 0x12, 0, 3,  0,   0,   0,    1,
+                                          0,    6,    0,    0,    0, 0,  0,   0,   0xff, 0xda };
+
+    assert_int_equal(th_orientation_find(file, sizeof file), 6);
+    for (size_t size = 1; size <= sizeof file; size++) {
+        unsigned char *copy = malloc(size);
+        assert_non_null(copy);
+        memcpy(copy, file, size);
+        assert_int_equal(th_orientation_find(copy, size), size < 38 ? 1 : 6);
+        for (size_t at = 0; at < size; at++)
+            for (int value = 0; value < 256; value++) {
+                copy[at] = (unsigned char)value;
+                int got = th_orientation_find(copy, size);
+                assert_true(got >= 1 && got <= 8);
+                copy[at] = file[at];
+            }
+        free(copy);
+    }
 }
 
 // A file cut at any place is refused, and says that it was cut: of 37 bytes less and of one less.
@@ -501,7 +554,8 @@ static void a_contact_sheet_shows_each_picture(void **state)
     for (int y = 0; y < 4; y++)
         assert_memory_equal(sheet.pixels + ((3 + 2 + y) * 25 + 14 + 1) * 3,
                             pictures[1].pixels + y * 18, 18);
-    th_assert_ok(th_image_resize(&pictures[3], 0, 0, 32, 16, 8, 4, &scaled, &err), &err);
+    th_assert_ok(
+        th_image_resize(&pictures[3], TH_FILTER_BICUBIC, 0, 0, 32, 16, 8, 4, &scaled, &err), &err);
     for (int y = 0; y < 4; y++)
         assert_memory_equal(sheet.pixels + ((14 + 2 + y) * 25 + 14) * 3, scaled.pixels + y * 24,
                             24);
@@ -522,6 +576,8 @@ int main(void)
         cmocka_unit_test(png_gives_back_every_pixel),
         cmocka_unit_test(png_of_every_kind_becomes_8_bit_rgb_on_white),
         cmocka_unit_test(dropped_alpha_leaves_the_colours),
+        cmocka_unit_test(every_orientation_is_turned_upright),
+        cmocka_unit_test(orientation_is_read_from_hostile_bytes),
         cmocka_unit_test(alpha_is_rounded_to_nearest),
         cmocka_unit_test(jpeg_is_near_and_progressive_is_the_same),
         cmocka_unit_test(grey_and_cmyk_jpeg_become_rgb),

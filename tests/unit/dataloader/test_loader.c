@@ -87,8 +87,8 @@ static void random_crops_are_keyed_by_the_record(void **state)
             th_image in = { .width = 12, .height = 9, .pixels = f.pixels };
             th_rng_init(&rng, 7, TH_FOR_CROP, epoch, (uint64_t)i);
             th_image_random_box(12, 9, options.crop_scale, ratio, draw, &rng, box);
-            th_assert_ok(th_image_resize(&in, box[0], box[1], box[0] + box[2], box[1] + box[3], 6,
-                                         6, &out, &err),
+            th_assert_ok(th_image_resize(&in, TH_FILTER_BICUBIC, box[0], box[1], box[0] + box[2],
+                                         box[1] + box[3], 6, 6, &out, &err),
                          &err);
             assert_memory_equal(batch->pixels + i * 108, out.pixels, 108);
             differ += box[2] != 9 || box[3] != 9;
@@ -116,7 +116,7 @@ static void smaller_size_is_the_resized_centre(void **state)
     for (int64_t i = 0; i < 10; i++) {
         fixture_make(&f, i, 12, 9, 3);
         th_image in = { .width = 12, .height = 9, .pixels = f.pixels };
-        th_assert_ok(th_image_resize(&in, 2, 0, 11, 9, 5, 5, &out, &err), &err);
+        th_assert_ok(th_image_resize(&in, TH_FILTER_BICUBIC, 2, 0, 11, 9, 5, 5, &out, &err), &err);
         assert_memory_equal(batch->pixels + i * 75, out.pixels, 75);
         fixture_free(&f);
     }

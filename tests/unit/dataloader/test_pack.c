@@ -82,8 +82,10 @@ static const struct edit {
     { "refuses_missing_image", "\"image\"", "\"picture\"", "size" },
     { "refuses_size_zero", "\"size\": 8", "\"size\": 0", "size" },
     { "refuses_size_with_margin_over_limit", "\"margin\": 0", "\"margin\": 8190", "margin" },
-    { "refuses_unknown_filter", "\"bicubic\"", "\"box\"", "filter" },
+    { "refuses_unknown_filter", "\"bicubic\"", "\"lanczos\"", "filter" },
     { "refuses_half_a_word", "\"bicubic\"", "\"bi\"", "filter" },
+    { "refuses_unknown_alpha", "\"white\"", "\"black\"", "white drop" },
+    { "refuses_unknown_exif", "\"ignore\"", "\"maybe\"", "ignore apply" },
     { "refuses_unknown_codec", "\"raw\"", "\"gif\"", "raw zlib jpeg" },
     { "refuses_long_codec", "\"raw\"", "\"rawrawrawrawraw\"", "codec" },
     { "refuses_unknown_normalization", "\"clip\"", "\"none\"", "normalization" },
@@ -104,6 +106,29 @@ static const struct edit {
     { "refuses_missing_shard", "pack-00001.lmdb", "pack-00009.lmdb", "missing" },
     { "refuses_shard_hash_of_15_digits", "\"hash\": \"", "\"hash\": \"0", "hash" },
 };
+
+// Version 0.1 did not name what it did with alpha and with orientations.
+static void a_pack_of_version_0_1_opens(void **state)
+{
+    static const char added[] = "\"alpha\": \"white\",\n    \"exif\": \"ignore\",\n    ";
+    char              path[4096], *text = NULL;
+    size_t            size = 0;
+    th_err            err = { 0 };
+    th_pack          *pack = NULL;
+
+    pack_write(*state, &plan);
+    th_test_path(path, sizeof path, *state, TH_PACK_DATASET);
+    th_assert_ok(th_file_read(path, 1 << 20, &text, &size, &err), &err);
+    char *at = strstr(text, added);
+    assert_non_null(at);
+    memmove(at, at + strlen(added), strlen(at + strlen(added)) + 1);
+    th_assert_ok(th_file_replace(path, text, strlen(text), &err), &err);
+    th_assert_ok(th_pack_open(*state, &pack, &err), &err);
+    assert_string_equal(th_pack_describe(pack)->alpha, "white");
+    assert_string_equal(th_pack_describe(pack)->exif, "ignore");
+    th_pack_close(pack);
+    free(text);
+}
 
 typedef struct {
     const struct edit *edit;
@@ -197,6 +222,8 @@ static void commit_refuses_what_open_would(void **state)
     th_shard_info shard = { .file = "a/b.lmdb", .records = 1, .bytes = 1 };
     th_pack_info  info = { .size = 8,
                            .filter = "bicubic",
+                           .alpha = "white",
+                           .exif = "ignore",
                            .codec = "raw",
                            .deviation = { 1, 1, 1 },
                            .normalization = "clip",
@@ -260,6 +287,7 @@ int main(int argc, char **argv)
     enum { EDITS = sizeof edits / sizeof *edits };
     const struct CMUnitTest tests[] = {
         IN_FOLDER(reads_back),
+        IN_FOLDER(a_pack_of_version_0_1_opens),
         IN_FOLDER(hash_is_of_the_content),
         IN_FOLDER(every_truncation_of_the_dataset_is_refused),
         IN_FOLDER(missing_parts_are_named),

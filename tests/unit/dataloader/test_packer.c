@@ -113,7 +113,9 @@ static th_image reference_square(int i, int side)
     int      h = in.height <= in.width ? side : side * in.height / in.width;
     int      left = (int)rint((w - side) / 2.0), top = (int)rint((h - side) / 2.0);
 
-    th_assert_ok(th_image_resize(&in, 0, 0, in.width, in.height, w, h, &whole, &err), &err);
+    th_assert_ok(
+        th_image_resize(&in, TH_FILTER_BICUBIC, 0, 0, in.width, in.height, w, h, &whole, &err),
+        &err);
     th_assert_ok(th_image_crop(&whole, left, top, side, side, &out, &err), &err);
     th_image_free(&in);
     th_image_free(&whole);

@@ -109,9 +109,9 @@ static void is_near_the_reference(void **state)
     double                    box[4];
 
     box_of(c, box);
-    th_assert_ok(
-        th_image_resize(&in, box[0], box[1], box[2], box[3], c->width, c->height, &out, &err),
-        &err);
+    th_assert_ok(th_image_resize(&in, TH_FILTER_BICUBIC, box[0], box[1], box[2], box[3], c->width,
+                                 c->height, &out, &err),
+                 &err);
     assert_int_equal(out.width, c->width);
     assert_int_equal(out.height, c->height);
     assert_near_reference(&in, box, &out);
@@ -126,13 +126,17 @@ static void a_part_is_what_a_crop_would_give(void **state)
     th_err   err = { 0 };
     double   box[4] = { 3.5, 0, 128.25, 96 };
 
-    th_assert_ok(th_image_resize(&in, box[0], box[1], box[2], box[3], 71, 64, &whole, &err), &err);
+    th_assert_ok(th_image_resize(&in, TH_FILTER_BICUBIC, box[0], box[1], box[2], box[3], 71, 64,
+                                 &whole, &err),
+                 &err);
     for (int left = 0; left < 60; left += 7)
         for (int top = 0; top < 50; top += 9) {
             int rectangle[4] = { left, top, 71 - left - left % 3, 64 - top - top % 2 };
             th_assert_ok(th_image_crop(&whole, left, top, rectangle[2], rectangle[3], &crop, &err),
                          &err);
-            th_assert_ok(th_image_resize_part(&in, box, 71, 64, rectangle, &part, &err), &err);
+            th_assert_ok(
+                th_image_resize_part(&in, TH_FILTER_BICUBIC, box, 71, 64, rectangle, &part, &err),
+                &err);
             assert_int_equal(part.width, crop.width);
             assert_int_equal(part.height, crop.height);
             assert_memory_equal(part.pixels, crop.pixels,
@@ -150,7 +154,7 @@ static void the_same_size_is_a_copy(void **state)
     th_image in = th_make_noise(40, 30, 13), out = { 0 };
     th_err   err = { 0 };
 
-    th_assert_ok(th_image_resize(&in, 0, 0, 40, 30, 40, 30, &out, &err), &err);
+    th_assert_ok(th_image_resize(&in, TH_FILTER_BICUBIC, 0, 0, 40, 30, 40, 30, &out, &err), &err);
     assert_memory_equal(out.pixels, in.pixels, 40 * 30 * 3);
     th_image_free(&in);
     th_image_free(&out);
@@ -167,8 +171,9 @@ static void a_part_of_a_needle_is_cheap(void **state)
 
     th_assert_ok(th_image_shape(&in, length, 1, &err), &err);
     memset(in.pixels, 90, (size_t)length * 3);
-    th_assert_ok(th_image_resize_part(&in, (double[]){ 0, 0, length, 1 }, length * 64, 64,
-                                      (int[]){ length * 32 - 32, 0, 64, 64 }, &out, &err),
+    th_assert_ok(th_image_resize_part(&in, TH_FILTER_BICUBIC, (double[]){ 0, 0, length, 1 },
+                                      length * 64, 64, (int[]){ length * 32 - 32, 0, 64, 64 }, &out,
+                                      &err),
                  &err);
     for (size_t i = 0; i < 64 * 64 * 3; i++)
         assert_int_equal(out.pixels[i], 90);
@@ -176,32 +181,35 @@ static void a_part_of_a_needle_is_cheap(void **state)
     th_image_free(&out);
 }
 
-// A file of cases: a line "in_width in_height left top right bottom width height", then the input
-// pixels, then Pillow's output. Returns the number of cases that differ.
+// A file of cases: a line "filter in_width in_height left top right bottom width height", then the
+// input pixels, then Pillow's output. Returns the number of cases that differ.
 static int compare_file(const char *path)
 {
-    FILE    *file = fopen(path, "rb");
-    int      count = 0, different = 0, in_width, in_height, width, height;
-    double   box[4];
-    th_err   err = { 0 };
-    th_image in = { 0 }, want = { 0 }, got = { 0 };
+    FILE     *file = fopen(path, "rb");
+    int       count = 0, different = 0, in_width, in_height, width, height;
+    double    box[4];
+    char      name[16];
+    th_filter filter;
+    th_err    err = { 0 };
+    th_image  in = { 0 }, want = { 0 }, got = { 0 };
 
-    while (file && fscanf(file, "%d %d %lf %lf %lf %lf %d %d%*1[\n]", &in_width, &in_height,
-                          &box[0], &box[1], &box[2], &box[3], &width, &height) == 8) {
+    while (file && fscanf(file, "%15s %d %d %lf %lf %lf %lf %d %d%*1[\n]", name, &in_width,
+                          &in_height, &box[0], &box[1], &box[2], &box[3], &width, &height) == 9) {
         size_t in_bytes = (size_t)in_width * (size_t)in_height * 3;
         size_t out_bytes = (size_t)width * (size_t)height * 3;
-        if (th_image_shape(&in, in_width, in_height, &err) != TH_OK ||
+        if (th_filter_find(name, &filter, &err) != TH_OK ||
+            th_image_shape(&in, in_width, in_height, &err) != TH_OK ||
             th_image_shape(&want, width, height, &err) != TH_OK ||
             fread(in.pixels, 1, in_bytes, file) != in_bytes ||
             fread(want.pixels, 1, out_bytes, file) != out_bytes ||
-            th_image_resize(&in, box[0], box[1], box[2], box[3], width, height, &got, &err) !=
-                TH_OK)
+            th_image_resize(&in, filter, box[0], box[1], box[2], box[3], width, height, &got,
+                            &err) != TH_OK)
             break;
         count++;
         if (memcmp(got.pixels, want.pixels, out_bytes) != 0) {
             different++;
-            printf("%d x %d, box %g %g %g %g, to %d x %d: differs\n", in_width, in_height, box[0],
-                   box[1], box[2], box[3], width, height);
+            printf("%s, %d x %d, box %g %g %g %g, to %d x %d: differs\n", name, in_width, in_height,
+                   box[0], box[1], box[2], box[3], width, height);
         }
     }
     _Bool whole = file && feof(file);
