@@ -327,7 +327,8 @@ th_code th_pack_build(const th_pack_options *options,
                   .parts = { { .folder.lock = -1 }, { .folder.lock = -1 } } };
 
     TH_TRY(check_options(options, err));
-    TH_TRY(th_source_open(options->from, &p.source, err)); // before the folder is touched
+    TH_TRY(th_source_open_with(options->from, &options->source, &p.source,
+                               err)); // before the folder is touched
     if (options->tokenizer)
         TH_TRY(th_tokenizer_find(options->tokenizer, cleanup_of(options), &p.tokenizer, err));
     TH_TRY(open_parts(&p, err));

@@ -15,7 +15,7 @@
  * are none or over TH_RECORD_CAPTIONS, or the source refused it. quarantine.jsonl in `to` lists
  * those of both packs.
  *
- * Sample id: XXH3-64 of the tar's or csv's file name, a line feed, and the key. The split into
+ * Sample id: XXH3-64 of the source's file or folder name, a line feed, and the key. The split into
  * train and val is a draw keyed by the key alone, so it is the same however the data are cut into
  * files.
  *
@@ -26,10 +26,12 @@
 
 #include "base/option.h"
 #include "dataloader/pack.h"
+#include "dataloader/source/source.h"
 
 typedef struct {
-    const char *from; // source spec (dataloader/source/source.h)
-    const char *to;   // folder of the pack; with val > 0 also "<to>-val", with the same tokenizer
+    const char       *from; // source spec (dataloader/source/source.h)
+    th_source_options source;
+    const char *to; // folder of the pack; with val > 0 also "<to>-val", with the same tokenizer
     int64_t     size, margin;
     const char *alpha;     // white, drop
     const char *exif;      // ignore, apply

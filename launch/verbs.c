@@ -17,9 +17,12 @@
 const th_verb th_verbs[] = {
     { "pack", "--from wds:'data/*.tar' --to packs/x [--size 224] [--val 0.1] ...",
       "Turn pictures and captions into a pack of LMDB shards",
-      "Sources are WebDataset tars, wds:'data/*.tar', or a table with a header and the columns "
-      "filepath\n"
-      "and title, csv:FILE. What cannot be used is named with its reason in quarantine.jsonl.\n",
+      "Sources are KIND:PATH (docs/packs.md tells more of each):\n"
+      "  wds:'data/{000..127}.tar'   WebDataset tars; :: joins lists; --captions json:caption\n"
+      "  img2dataset:laion           what img2dataset wrote, tars or files\n"
+      "  folder:photos               pictures with a .txt beside each, folders in it too\n"
+      "  csv:captions.csv            a table as open_clip reads it: --csv.img_key, .caption_key\n"
+      "What cannot be used is named with its reason in quarantine.jsonl.\n",
       th_verb_pack, th_pack_verb_options },
     { "inspect", "PACK [--verify] [--sample 16 [--out x.png]]",
       "Tell what a pack holds, and whether it is whole", NULL, th_verb_inspect,

@@ -1,16 +1,16 @@
-// A table of captions as open_clip reads it: a header, TAB or comma between fields, fields quoted
-// as in RFC 4180. Rows of one picture that follow each other become one sample with their captions.
-#include "dataloader/source/kind.h"
+// A table of captions as open_clip reads it through pandas: a header, TAB or comma between fields
+// (or what the option says), fields quoted as in RFC 4180. A caption that pandas takes for "no
+// value" is refused: open_clip would train on the word "nan".
+#include "dataloader/source/captions.h"
+#include "dataloader/source/rows.h"
 
 #include "base/memory.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define MOST_COLUMNS      1000
 #define MOST_HEADER_BYTES (1 << 20)
@@ -22,21 +22,17 @@ typedef struct {
 } field;
 
 typedef struct {
-    th_source head;
-    FILE     *file;
-    char     *path, *folder;
-    int       delimiter;
-    int       columns, filepath, title; // how many, and which two are used
-    int64_t   line;                     // of the next byte, from 1
-    int64_t   bytes;
-    // The row at hand, when `has_row`:
-    bool    has_row;
+    th_rows rows;
+    FILE   *file;
+    int     delimiter;
+    int     columns, filepath, title; // how many, and which two are used
+    int64_t line;                     // of the next byte, from 1
+    int64_t bytes;
+    // The row at hand:
     int64_t row_line;
     int     row_fields;
     bool    row_open_quote, row_stray_quote;
     field   row_filepath, row_title;
-    th_item sample; // being collected, when `collecting`
-    bool    collecting;
 } csv;
 
 static int take(csv *c)
@@ -135,12 +131,13 @@ static bool is_empty_line(csv *c)
     return true;
 }
 
-// The next row that is not empty; c->has_row stays false at the end.
-static th_code read_row(csv *c, th_err *err)
+// The next row that is not empty; *out_more is false at the end.
+static th_code read_fields(csv *c, bool *out_more, th_err *err)
 {
     th_code rc = TH_OK;
     int     last = c->delimiter;
 
+    *out_more = false;
     clear_row(c);
     do {
         if (feof(c->file))
@@ -154,12 +151,12 @@ static th_code read_row(csv *c, th_err *err)
                                          : NULL;
         TH_TRY(read_field(c, f, &last, err));
     }
-    c->has_row = true;
+    *out_more = true;
 out:
-    atomic_store(&c->head.done_bytes, c->bytes);
+    atomic_store(&c->rows.head.done_bytes, c->bytes);
     if (rc == TH_OK && ferror(c->file))
         rc = th_fail(err, TH_EIO, "check the file system", __FILE__, __LINE__,
-                     "could not read \"%s\": %s", c->path, strerror(errno));
+                     "could not read \"%s\": %s", c->rows.path, strerror(errno));
     return rc;
 }
 
@@ -174,35 +171,73 @@ static int find_delimiter(FILE *file)
     return byte == '\t' ? '\t' : ',';
 }
 
-static th_code read_header(csv *c, th_err *err)
+static th_code read_separator(const char *text, int *out, th_err *err)
 {
     th_code rc = TH_OK;
-    field   name = { 0 };
-    int     last;
+    bool    tab = strcmp(text, "tab") == 0 || strcmp(text, "\\t") == 0;
 
-    c->delimiter = find_delimiter(c->file);
+    TH_CHECK(tab || (strlen(text) == 1 && !strchr("\"\r\n", text[0])), TH_EUSAGE,
+             "write one byte, or tab", "separator \"%s\" cannot stand between fields", text);
+    *out = tab ? '\t' : (unsigned char)text[0];
+out:
+    return rc;
+}
+
+static bool is_named(const field *name, const char *wanted)
+{
+    return name->size == strlen(wanted) &&
+           (name->size == 0 || memcmp(name->bytes, wanted, name->size) == 0);
+}
+
+static th_code read_header(csv *c, const th_source_options *options, th_err *err)
+{
+    const char *img_key = options->img_key ? options->img_key : "filepath";
+    const char *caption_key = options->caption_key ? options->caption_key : "title";
+    th_code     rc = TH_OK;
+    field       name = { 0 };
+    int         last;
+
+    if (options->separator)
+        TH_TRY(read_separator(options->separator, &c->delimiter, err));
+    else
+        c->delimiter = find_delimiter(c->file);
     c->filepath = c->title = -1;
     if (peek(c) == 0xef) // a byte order mark, as spreadsheets write it: no part of the first name
         (void)(take(c) + take(c) + take(c));
     TH_CHECK(peek(c) != EOF, TH_EUSAGE, "write a header: filepath and title", "csv \"%s\" is empty",
-             c->path);
+             c->rows.path);
     do {
         name.size = 0;
         TH_TRY(read_field(c, &name, &last, err));
-        if (name.size == 8 && memcmp(name.bytes, "filepath", 8) == 0)
+        if (is_named(&name, img_key))
             c->filepath = c->columns;
-        if (name.size == 5 && memcmp(name.bytes, "title", 5) == 0)
+        if (is_named(&name, caption_key))
             c->title = c->columns;
         TH_CHECK(++c->columns <= MOST_COLUMNS && c->bytes <= MOST_HEADER_BYTES, TH_EUSAGE,
                  "check that this is a csv", "csv \"%s\" has no header but something else",
-                 c->path);
+                 c->rows.path);
     } while (last == c->delimiter);
     TH_CHECK(c->filepath >= 0 && c->title >= 0, TH_EUSAGE,
-             "name the columns of pictures and captions filepath and title in the first line",
-             "csv \"%s\" has no column \"%s\"", c->path, c->filepath < 0 ? "filepath" : "title");
+             "name the columns of pictures and captions by --csv.img_key and --csv.caption_key",
+             "csv \"%s\" has no column \"%s\"", c->rows.path,
+             c->filepath < 0 ? img_key : caption_key);
 out:
     free(name.bytes);
     return rc;
+}
+
+// What pandas reads as NaN: read_csv's default na_values.
+static bool is_no_value(const field *f)
+{
+    static const char *const words[] = { "",         "#N/A", "#N/A N/A", "#NA",  "-1.#IND",
+                                         "-1.#QNAN", "-NaN", "-nan",     "<NA>", "1.#IND",
+                                         "1.#QNAN",  "N/A",  "NA",       "NULL", "NaN",
+                                         "None",     "n/a",  "nan",      "null" };
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (is_named(f, words[i]))
+            return true;
+    return false;
 }
 
 // The reason why the row at hand cannot be used, into the item; none when it can.
@@ -228,135 +263,41 @@ static void judge_row(const csv *c, th_item *item)
         th_item_refuse(item, "unsafe path: line %" PRId64 ": a zero byte in it", c->row_line);
     if (th_path_escapes(path, true))
         th_item_refuse(item, "unsafe path: line %" PRId64 ": \"..\" in it", c->row_line);
+    if (is_no_value(&c->row_title))
+        th_item_refuse(item, "empty caption: line %" PRId64 ": \"%s\" is no value", c->row_line,
+                       c->row_title.bytes ? c->row_title.bytes : "");
 }
 
-// Reads the picture's file. What is wrong with it is the item's reason.
-static th_code read_picture(const csv *c, th_item *item, th_err *err)
+static th_code read_row(th_rows *rows, th_item *out, char where[48], bool *out_more, th_err *err)
 {
-    th_code     rc = TH_OK;
-    char       *path = NULL;
-    struct stat status;
-    int         fd = -1;
-
-    int length = c->row_filepath.bytes[0] == '/'
-                     ? asprintf(&path, "%s", c->row_filepath.bytes)
-                     : asprintf(&path, "%s/%s", c->folder, c->row_filepath.bytes);
-    TH_CHECK(length >= 0, TH_EIO, "free some memory", "could not read a picture: out of memory");
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a named pipe must not stop us
-    if (fd < 0 || fstat(fd, &status) != 0) {
-        th_item_refuse(item, "missing picture: line %" PRId64 ": %s", c->row_line, strerror(errno));
-        goto out;
-    }
-    if (!S_ISREG(status.st_mode) || status.st_size > TH_SOURCE_IMAGE_BYTES) {
-        th_item_refuse(item, "%s: line %" PRId64 ": %" PRId64 " bytes",
-                       S_ISREG(status.st_mode) ? "picture too large" : "not a file", c->row_line,
-                       (int64_t)status.st_size);
-        goto out;
-    }
-    item->image = malloc((size_t)status.st_size + 1);
-    TH_CHECK(item->image, TH_EIO, "free some memory", "could not read a picture: out of memory");
-    while (item->image_bytes < (size_t)status.st_size) {
-        ssize_t got = read(fd, (char *)item->image + item->image_bytes,
-                           (size_t)status.st_size - item->image_bytes);
-        if (got > 0)
-            item->image_bytes += (size_t)got;
-        else if (got == 0 || errno != EINTR) {
-            th_item_refuse(item, "unreadable picture: line %" PRId64 ": %s", c->row_line,
-                           got == 0 ? "it became shorter" : strerror(errno));
-            break;
-        }
-    }
-out:
-    if (fd >= 0)
-        (void)close(fd); // opened for reading: nothing left to lose
-    free(path);
-    return rc;
-}
-
-// Adds the row's title as one more line of the sample's text.
-static th_code add_title(csv *c, th_err *err)
-{
-    th_code  rc = TH_OK;
-    th_item *sample = &c->sample;
-    size_t   size = c->row_title.size;
-
-    if (sample->text_bytes + size + 1 > TH_SOURCE_TEXT_BYTES) {
-        th_item_refuse(sample, "too much text: more than %d bytes of captions",
-                       TH_SOURCE_TEXT_BYTES);
-        return TH_OK;
-    }
-    char *text = realloc(sample->text, sample->text_bytes + size + 1);
-    TH_CHECK(text, TH_EIO, "free some memory", "could not read captions: out of memory");
-    for (size_t i = 0; i < size; i++) { // one caption is one line
-        char byte = c->row_title.bytes[i];
-        text[sample->text_bytes + i] = byte;
-        if (byte == '\n' || byte == '\r')
-            text[sample->text_bytes + i] = ' ';
-    }
-    text[sample->text_bytes + size] = '\n';
-    sample->text = text;
-    sample->text_bytes += size + 1;
-out:
-    return rc;
-}
-
-static th_code next(th_source *source, th_item *out, bool *out_more, th_err *err)
-{
-    csv    *c = (csv *)source;
+    csv    *c = (csv *)rows;
     th_code rc = TH_OK;
 
-    *out_more = true;
-    for (;;) {
-        th_item item;
-        if (!c->has_row)
-            TH_TRY(read_row(c, err));
-        if (c->has_row) {
-            th_item_start(&item, c->path, c->row_filepath.bytes ? c->row_filepath.bytes : "");
-            judge_row(c, &item);
-        }
-        bool same =
-            c->collecting && c->has_row && !item.reason[0] && strcmp(item.key, c->sample.key) == 0;
-        if (c->collecting && !same) { // the row at hand waits for the next call
-            *out = c->sample;
-            c->collecting = false;
-            return TH_OK;
-        }
-        if (!c->has_row) {
-            *out_more = false;
-            return TH_OK;
-        }
-        c->has_row = false;
-        if (item.reason[0]) {
-            *out = item;
-            return TH_OK;
-        }
-        if (!same) {
-            c->sample = item;
-            c->collecting = true;
-            TH_TRY(read_picture(c, &c->sample, err));
-        }
-        TH_TRY(add_title(c, err));
-    }
+    TH_TRY(read_fields(c, out_more, err));
+    if (!*out_more)
+        goto out;
+    th_item_start(out, rows->path, c->row_filepath.bytes ? c->row_filepath.bytes : "");
+    (void)snprintf(where, 48, "line %" PRId64, c->row_line);
+    judge_row(c, out);
+    if (!out->reason[0])
+        TH_TRY(th_item_add_caption(out, c->row_title.bytes, c->row_title.size, err));
 out:
     return rc;
 }
 
-static void close_source(th_source *source)
+static void close_csv(th_rows *rows)
 {
-    csv *c = (csv *)source;
+    csv *c = (csv *)rows;
 
     if (c->file)
         (void)fclose(c->file); // opened for reading: nothing left to lose
-    if (c->collecting)
-        th_item_free(&c->sample);
     free(c->row_filepath.bytes);
     free(c->row_title.bytes);
-    free(c->path);
-    free(c->folder);
     free(c);
 }
 
-th_code th_csv_open(const char *path, th_source **out, th_err *err)
+th_code th_csv_open(const char *path, const th_source_options *options, th_source **out,
+                    th_err *err)
 {
     th_code     rc = TH_OK;
     void       *memory = NULL;
@@ -365,25 +306,22 @@ th_code th_csv_open(const char *path, th_source **out, th_err *err)
 
     TH_TRY(th_alloc(1, sizeof *c, "a source", &memory, err));
     c = memory;
-    c->head.next = next;
-    c->head.close = close_source;
+    c->rows.read_row = read_row;
+    c->rows.close_rows = close_csv;
+    c->rows.absolute_is_fine = true;
     c->line = 1;
-    const char *slash = strrchr(path, '/');
-    c->path = strdup(path);
-    c->folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-    TH_CHECK(c->path && c->folder, TH_EIO, "free some memory",
-             "could not open a csv: out of memory");
+    TH_TRY(th_rows_init(&c->rows, path, options, err));
     c->file = fopen(path, "re");
-    TH_CHECK(c->file, errno == ENOENT ? TH_EUSAGE : TH_EIO,
-             "check the path behind csv:", "could not open csv \"%s\": %s", path, strerror(errno));
+    TH_CHECK(c->file, errno == ENOENT ? TH_EUSAGE : TH_EIO, "check the path behind the colon",
+             "could not open csv \"%s\": %s", path, strerror(errno));
     TH_CHECK(fstat(fileno(c->file), &status) == 0 && S_ISREG(status.st_mode), TH_EUSAGE,
-             "name a file behind csv:", "csv \"%s\" is not a file", path);
-    c->head.total_bytes = status.st_size;
-    TH_TRY(read_header(c, err));
-    *out = &c->head;
+             "name a file behind the colon", "csv \"%s\" is not a file", path);
+    c->rows.head.total_bytes = status.st_size;
+    TH_TRY(read_header(c, options, err));
+    *out = &c->rows.head;
     c = NULL;
 out:
     if (c)
-        close_source(&c->head);
+        c->rows.head.close(&c->rows.head);
     return rc;
 }

@@ -122,49 +122,76 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-// Copies of glob's paths in byte order, which no locale changes, each once.
-static th_code copy_paths(const glob_t *found, char ***out, size_t *out_count, th_err *err)
+typedef struct {
+    char **paths;
+    size_t count;
+} path_list;
+
+// Adds copies of glob's paths in byte order, which no locale changes, each once.
+static th_code add_paths(path_list *list, const glob_t *found, th_err *err)
 {
     th_code rc = TH_OK;
-    size_t  count = 0;
-    char  **paths = calloc(found->gl_pathc + 1, sizeof *paths);
+    size_t  start = list->count;
+    char  **paths = realloc(list->paths, (start + found->gl_pathc + 1) * sizeof *paths);
 
     TH_CHECK(paths, TH_EIO, "free some memory", "could not list files: out of memory");
+    list->paths = paths;
     qsort(found->gl_pathv, found->gl_pathc, sizeof *found->gl_pathv, by_name);
     for (size_t i = 0; i < found->gl_pathc; i++) {
-        if (count > 0 && strcmp(paths[count - 1], found->gl_pathv[i]) == 0)
+        const char *path = found->gl_pathv[i];
+        if (list->count > start && strcmp(paths[list->count - 1], path) == 0)
             continue;
-        paths[count] = strdup(found->gl_pathv[i]);
-        TH_CHECK(paths[count], TH_EIO, "free some memory", "could not list files: out of memory");
-        count++;
+        paths[list->count] = strdup(path);
+        TH_CHECK(paths[list->count], TH_EIO, "free some memory",
+                 "could not list files: out of memory");
+        list->count++;
     }
-    *out = paths;
-    *out_count = count;
-    paths = NULL;
 out:
-    th_paths_free(paths, count);
+    return rc;
+}
+
+// One pattern of those that "::" joins.
+static th_code add_pattern(path_list *list, const char *pattern, th_err *err)
+{
+    th_code rc = TH_OK;
+    glob_t  found = { 0 };
+    size_t  existing = 0;
+
+    TH_TRY(add_matches(pattern, &found, err));
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        existing += th_path_exists(found.gl_pathv[i]);
+    TH_CHECK(existing > 0, TH_EUSAGE, fix, "no file matches \"%s\"", pattern);
+    TH_TRY(add_paths(list, &found, err));
+out:
+    globfree(&found);
     return rc;
 }
 
 th_code th_paths_match(const char *pattern, char ***out, size_t *out_count, th_err *err)
 {
-    th_code rc = TH_OK;
-    glob_t  found = { 0 };
-    char   *bare = NULL;
-    size_t  length = strlen(pattern), existing = 0;
+    th_code   rc = TH_OK;
+    path_list list = { 0 };
+    char     *bare = NULL;
+    size_t    length = strlen(pattern);
 
     // Quotes that the shell left, as when the whole command came from a file.
     _Bool quoted = length >= 2 && (pattern[0] == '\'' || pattern[0] == '"') &&
                    pattern[length - 1] == pattern[0];
     bare = quoted ? strndup(pattern + 1, length - 2) : strdup(pattern);
     TH_CHECK(bare, TH_EIO, "free some memory", "could not read a pattern: out of memory");
-    TH_TRY(add_matches(bare, &found, err));
-    for (size_t i = 0; i < found.gl_pathc; i++)
-        existing += th_path_exists(found.gl_pathv[i]);
-    TH_CHECK(existing > 0, TH_EUSAGE, fix, "no file matches \"%s\"", bare);
-    TH_TRY(copy_paths(&found, out, out_count, err));
+    for (char *part = bare, *joint; part; part = joint) {
+        joint = strstr(part, "::");
+        if (joint) {
+            *joint = 0;
+            joint += 2;
+        }
+        TH_TRY(add_pattern(&list, part, err));
+    }
+    *out = list.paths;
+    *out_count = list.count;
+    list = (path_list){ 0 };
 out:
-    globfree(&found);
+    th_paths_free(list.paths, list.count);
     free(bare);
     return rc;
 }

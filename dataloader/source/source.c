@@ -5,18 +5,87 @@
 #include <stdlib.h>
 #include <string.h>
 
-th_code th_source_open(const char *spec, th_source **out, th_err *err)
-{
-    th_code rc = TH_OK;
+enum { CAPTIONS = 1, IMAGES = 2, SPLIT = 4, IMG_KEY = 8, CAPTION_KEY = 16, SEPARATOR = 32 };
 
-    if (strncmp(spec, "wds:", 4) == 0)
-        return th_webdataset_open(spec + 4, out, err);
-    if (strncmp(spec, "csv:", 4) == 0)
-        return th_csv_open(spec + 4, out, err);
-    TH_FAIL(TH_EUSAGE, "write wds:'data/*.tar' or csv:captions.csv",
-            "source \"%s\" is of no known kind", spec);
+// Every kind, with an example; `takes` are the options that mean something to it.
+static const struct {
+    const char       *name, *example;
+    th_source_opener *open;
+    unsigned          takes;
+} kinds[] = {
+    { "wds", "wds:'data/*.tar'", th_webdataset_open, CAPTIONS },
+    { "img2dataset", "img2dataset:laion", th_img2dataset_open, CAPTIONS },
+    { "folder", "folder:photos", th_picture_folder_open, CAPTIONS },
+    { "csv", "csv:captions.csv", th_csv_open, IMAGES | IMG_KEY | CAPTION_KEY | SEPARATOR },
+};
+#define KINDS (sizeof kinds / sizeof *kinds)
+
+// The examples of the kinds that take these options, all of them for 0: "a, b, c".
+static void list_examples(unsigned takes, char *out, size_t size)
+{
+    size_t used = 0;
+
+    out[0] = 0;
+    for (size_t i = 0; i < KINDS; i++)
+        if ((kinds[i].takes & takes) == takes && used < size) {
+            int more =
+                snprintf(out + used, size - used, "%s%s", used ? ", " : "", kinds[i].example);
+            used += (size_t)more;
+        }
+}
+
+static th_code check_options(size_t kind, const th_source_options *options, th_err *err)
+{
+    const struct {
+        const char *value, *name;
+        unsigned    bit;
+    } given[] = {
+        { options->captions, "captions", CAPTIONS },
+        { options->images, "images", IMAGES },
+        { options->split, "split", SPLIT },
+        { options->img_key, "csv.img_key", IMG_KEY },
+        { options->caption_key, "csv.caption_key", CAPTION_KEY },
+        { options->separator, "csv.separator", SEPARATOR },
+    };
+    th_code rc = TH_OK;
+    char    others[sizeof err->fix];
+
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
+        list_examples(given[i].bit, others, sizeof others);
+        TH_CHECK(!given[i].value || (kinds[kind].takes & given[i].bit), TH_EUSAGE,
+                 others[0] ? others : "leave it out",
+                 "option %s means nothing to a source of the kind \"%s\", but to those below",
+                 given[i].name, kinds[kind].name);
+    }
 out:
     return rc;
+}
+
+th_code th_source_open_with(const char *spec, const th_source_options *options, th_source **out,
+                            th_err *err)
+{
+    static const th_source_options none = { 0 };
+    th_code                        rc = TH_OK;
+    size_t                         length = strcspn(spec, ":");
+    char                           all[sizeof err->what];
+
+    if (!options)
+        options = &none;
+    for (size_t i = 0; spec[length] && i < KINDS; i++)
+        if (strlen(kinds[i].name) == length && strncmp(spec, kinds[i].name, length) == 0) {
+            TH_TRY(check_options(i, options, err));
+            return kinds[i].open(spec + length + 1, options, out, err);
+        }
+    list_examples(0, all, sizeof all);
+    TH_FAIL(TH_EUSAGE, "`thaw help pack` tells about each",
+            "source \"%.24s\" is of no known kind; known are %s", spec, all);
+out:
+    return rc;
+}
+
+th_code th_source_open(const char *spec, th_source **out, th_err *err)
+{
+    return th_source_open_with(spec, NULL, out, err);
 }
 
 void th_source_close(th_source *source)

@@ -31,12 +31,23 @@ void th_item_refuse(th_item *item, const char *format, ...) TH_PRINTF(2, 3);
 
 typedef struct th_source th_source;
 
-/* spec: "wds:'data/{a,b}*.tar'", "wds:data/{000..127}.tar" (shell globs and braces, files in name
- * order, gzip allowed; samples grouped as WebDataset does: the key is the path up to the first dot
- * of the name, members jpg, jpeg, png, webp and txt, one caption a line), or "csv:FILE" (header;
- * TAB or comma; quotes as in RFC 4180; columns filepath and title; relative paths start at the
- * file's folder; rows of one filepath that follow each other are one sample with their captions).
- * Errors: TH_EUSAGE (unknown scheme, nothing matches, no such column), TH_EIO. */
+/* What a spec alone does not say. NULL: the default of the kind. A kind refuses those that mean
+ * nothing to it. */
+typedef struct {
+    const char *captions;    // where captions stand: "txt", or "json:MEMBER"
+    const char *images;      // folder of the pictures, when it is not beside the file
+    const char *split;       // of Karpathy's files: "test", or several, "train,restval"
+    const char *img_key;     // name of a table's column of pictures
+    const char *caption_key; // name of a table's column, or of a row's member, with captions
+    const char *separator;   // between the fields of a table: one byte, or "tab"
+} th_source_options;
+
+/* Spec: a kind, a colon, and a path, or for tars a pattern (source.c lists the kinds; each file of
+ * this folder tells what it reads). `options` may be NULL. Errors: TH_EUSAGE (unknown kind, nothing
+ * matches, no such column, an option of other kinds), TH_EDATA (a list that is no JSON, or too
+ * large), TH_EIO. */
+TH_MUST_CHECK th_code th_source_open_with(const char *spec, const th_source_options *options,
+                                          th_source **out, th_err *err);
 TH_MUST_CHECK th_code th_source_open(const char *spec, th_source **out, th_err *err);
 void                  th_source_close(th_source *source);
 
@@ -45,7 +56,8 @@ void                  th_source_close(th_source *source);
  */
 TH_MUST_CHECK th_code th_source_next(th_source *source, th_item *out, _Bool *out_more, th_err *err);
 
-/* Bytes read so far and in all, for progress. Any thread. */
+/* How much was read so far and in all, for progress: bytes, or pictures of a list; zeros when
+ * nobody can know. Any thread. */
 void th_source_progress(const th_source *source, int64_t *out_done, int64_t *out_total);
 
 #endif

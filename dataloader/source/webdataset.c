@@ -1,5 +1,8 @@
 // WebDataset: tars whose members belong together when their paths are equal up to the first dot of
-// the name ("dir/0001.jpg", "dir/0001.txt") and follow each other. Read as a stream.
+// the name ("dir/0001.jpg", "dir/0001.txt") and follow each other. Read as a stream. Captions are
+// the txt member, one a line, or a member of the json member. What else stands there is passed by:
+// img2dataset's metadata, for instance.
+#include "dataloader/source/captions.h"
 #include "dataloader/source/key_set.h"
 #include "dataloader/source/kind.h"
 
@@ -20,6 +23,8 @@ typedef enum { NOT_OURS, PICTURE, TEXT } member_kind;
 
 typedef struct {
     th_source             head;
+    th_caption_place      place; // of captions; its member is `own_spec`'s
+    char                 *own_spec;
     char                **files;
     size_t                file_count, file_at; // file_at: the open one, or the next
     struct archive       *tar;                 // NULL: none is open
@@ -137,16 +142,8 @@ static const char *path_of(struct archive_entry *member)
 }
 
 // What a member is, and the length of its key.
-static member_kind kind_of(struct archive_entry *member, size_t *out_key_size)
+static member_kind kind_of(const webdataset *w, struct archive_entry *member, size_t *out_key_size)
 {
-    static const struct {
-        const char *extension;
-        member_kind kind;
-    } known[] = { { "jpg", PICTURE },
-                  { "jpeg", PICTURE },
-                  { "png", PICTURE },
-                  { "webp", PICTURE },
-                  { "txt", TEXT } };
     const char *path = path_of(member);
 
     if (!path || archive_entry_filetype(member) != AE_IFREG)
@@ -156,10 +153,9 @@ static member_kind kind_of(struct archive_entry *member, size_t *out_key_size)
     if (!dot || dot == name)
         return NOT_OURS;
     *out_key_size = (size_t)(dot - path);
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcasecmp(dot + 1, known[i].extension) == 0)
-            return known[i].kind;
-    return NOT_OURS;
+    if (strcasecmp(dot + 1, w->place.ending) == 0)
+        return TEXT;
+    return th_is_picture_ending(dot + 1) ? PICTURE : NOT_OURS;
 }
 
 // Reads the member's bytes. A tar that ends in the middle is closed.
@@ -208,9 +204,11 @@ static th_code add_member(webdataset *w, member_kind kind, th_err *err)
     if (kind == PICTURE)
         TH_TRY(read_bytes(w, TH_SOURCE_IMAGE_BYTES, &sample->image, &sample->image_bytes, err));
     else {
-        void *text = NULL;
-        TH_TRY(read_bytes(w, TH_SOURCE_TEXT_BYTES, &text, &sample->text_bytes, err));
-        sample->text = text;
+        void  *text = NULL;
+        size_t size = 0;
+        TH_TRY(read_bytes(w, TH_SOURCE_TEXT_BYTES, &text, &size, err));
+        if (text)
+            TH_TRY(th_item_take_text(sample, &w->place, text, size, err));
     }
 out:
     w->member = NULL;
@@ -236,7 +234,7 @@ static void give_sample(webdataset *w, th_item *out)
     if (!w->sample.image)
         th_item_refuse(&w->sample, "missing picture: no jpg, jpeg, png or webp member");
     if (!w->sample.text)
-        th_item_refuse(&w->sample, "missing caption: no txt member");
+        th_item_refuse(&w->sample, "missing caption: no %s member", w->place.ending);
     *out = w->sample;
     w->collecting = false;
 }
@@ -247,7 +245,7 @@ static th_code collect(webdataset *w, bool *out_done, th_err *err)
 {
     th_code     rc = TH_OK;
     size_t      size = 0;
-    member_kind kind = kind_of(w->member, &size);
+    member_kind kind = kind_of(w, w->member, &size);
     char       *key = NULL;
 
     *out_done = false;
@@ -312,10 +310,12 @@ static void close_source(th_source *source)
     if (w->collecting)
         th_item_free(&w->sample);
     th_paths_free(w->files, w->file_count);
+    free(w->own_spec);
     free(w);
 }
 
-th_code th_webdataset_open(const char *path, th_source **out, th_err *err)
+th_code th_webdataset_open(const char *path, const th_source_options *options, th_source **out,
+                           th_err *err)
 {
     th_code     rc = TH_OK;
     void       *memory = NULL;
@@ -326,6 +326,11 @@ th_code th_webdataset_open(const char *path, th_source **out, th_err *err)
     w->fd = -1;
     w->head.next = next;
     w->head.close = close_source;
+    if (options->captions) {
+        w->own_spec = strdup(options->captions);
+        TH_CHECK(w->own_spec, TH_EIO, "free some memory", "could not open tars: out of memory");
+    }
+    TH_TRY(th_caption_place_read(w->own_spec, &w->place, err));
     TH_TRY(th_paths_match(path, &w->files, &w->file_count, err));
     for (size_t i = 0; i < w->file_count; i++) {
         struct stat status;
@@ -335,6 +340,7 @@ th_code th_webdataset_open(const char *path, th_source **out, th_err *err)
     *out = &w->head;
     w = NULL;
 out:
-    free(w);
+    if (w)
+        close_source(&w->head);
     return rc;
 }

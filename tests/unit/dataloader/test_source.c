@@ -3,69 +3,9 @@
 #include "dataloader/source/source.h"
 #include "tests/test.h"
 #include "tests/unit/dataloader/make_tar.h"
+#include "tests/unit/dataloader/source_fixture.h"
 
 #include <unistd.h>
-
-static th_source *open_source(const char *scheme, const char *folder, const char *name)
-{
-    char       spec[600];
-    th_source *source = NULL;
-    th_err     err = { 0 };
-
-    assert_true(snprintf(spec, sizeof spec, "%s:%s/%s", scheme, folder, name) < (int)sizeof spec);
-    th_assert_ok(th_source_open(spec, &source, &err), &err);
-    return source;
-}
-
-// The next item is a sample of this key with these bytes as picture and text.
-static void expect(th_source *source, const char *key, const char *image, const char *text)
-{
-    th_item item;
-    bool    more = false;
-    th_err  err = { 0 };
-
-    th_assert_ok(th_source_next(source, &item, &more, &err), &err);
-    assert_true(more);
-    assert_string_equal(item.reason, "");
-    assert_string_equal(item.key, key);
-    assert_int_equal(item.image_bytes, strlen(image));
-    assert_memory_equal(item.image, image, strlen(image));
-    assert_int_equal(item.text_bytes, strlen(text));
-    assert_memory_equal(item.text, text, strlen(text));
-    th_item_free(&item);
-}
-
-// The next item is refused, for a reason that holds these words.
-static void expect_refused(th_source *source, const char *key, const char *words)
-{
-    th_item item;
-    bool    more = false;
-    th_err  err = { 0 };
-
-    th_assert_ok(th_source_next(source, &item, &more, &err), &err);
-    assert_true(more);
-    assert_string_equal(item.key, key);
-    if (!strstr(item.reason, words))
-        fail_msg("reason \"%s\" does not hold \"%s\"", item.reason, words);
-    assert_true(item.source[0]);
-    th_item_free(&item);
-}
-
-static void expect_end(th_source *source)
-{
-    th_item item;
-    bool    more = true;
-    th_err  err = { 0 };
-    int64_t done, total;
-
-    for (int i = 0; i < 2; i++) {
-        th_assert_ok(th_source_next(source, &item, &more, &err), &err);
-        assert_false(more);
-    }
-    th_source_progress(source, &done, &total);
-    assert_int_equal(done, total);
-    th_source_close(source);
-}
 
 static void tars_are_grouped_by_key(void **state)
 {
@@ -230,17 +170,6 @@ static void garbage_and_missing_tars_have_reasons(void **state)
     expect_end(source);
 }
 
-static void write_text(const char *folder, const char *name, const char *text)
-{
-    char path[400];
-
-    th_test_path(path, sizeof path, folder, name);
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    assert_int_equal(fwrite(text, 1, strlen(text), file), strlen(text));
-    assert_int_equal(fclose(file), 0);
-}
-
 static void csv_rows_become_samples(void **state)
 {
     const char *folder = *state;
@@ -254,12 +183,11 @@ static void csv_rows_become_samples(void **state)
                "2,\"with, a comma\",p.jpg\n"
                "3,\"with \"\"quotes\"\"\",p.jpg\n"
                "4,\"over\r\ntwo lines\",\"q,r.jpg\"\n"
-               "5,,p.jpg\n"
                "6,6\" long,p.jpg");
     th_source *source = open_source("csv", folder, "c.csv");
     expect(source, "p.jpg", "picture p", "a plain one\nwith, a comma\nwith \"quotes\"\n");
     expect(source, "q,r.jpg", "picture q", "over  two lines\n");
-    expect(source, "p.jpg", "picture p", "\n6\" long\n");
+    expect(source, "p.jpg", "picture p", "6\" long\n");
     expect_end(source);
 
     write_text(folder, "t.tsv", "filepath\ttitle\np.jpg\ta, b\np.jpg\tc\n");
@@ -283,17 +211,23 @@ static void what_is_wrong_in_a_csv_has_its_line(void **state)
                "p.jpg,\"f\"g\n"
                ".,folder\n"
                "p.jpg,good\n"
+               "p.jpg,\n"
+               "p.jpg,NADA\n"
+               "p.jpg,\"N/A\"\n"
                "p.jpg,\"never closed\np.jpg,h\n");
     th_source *source = open_source("csv", folder, "c.csv");
-    expect_refused(source, "missing.jpg", "line 2: No such file");
     expect_refused(source, "../p.jpg", "unsafe path: line 3");
     expect_refused(source, "p.jpg", "line 4: 3 fields, the header has 2");
     expect_refused(source, "p.jpg", "line 5: 1 fields");
     expect_refused(source, "", "line 6");
     expect_refused(source, "p.jpg", "line 7: text behind a closing quote");
+    // A sample is complete, and given, when a good row names another picture.
+    expect_refused(source, "missing.jpg", "line 2: No such file");
     expect_refused(source, ".", "not a file: line 8");
-    expect(source, "p.jpg", "picture", "good\n");
-    expect_refused(source, "p.jpg", "line 10: a quote is not closed");
+    expect_refused(source, "p.jpg", "empty caption: line 10");
+    expect_refused(source, "p.jpg", "empty caption: line 12: \"N/A\" is no value");
+    expect_refused(source, "p.jpg", "line 13: a quote is not closed");
+    expect(source, "p.jpg", "picture", "good\nNADA\n"); // what is refused between ends no sample
     expect_end(source);
 }
 
