@@ -22,6 +22,11 @@ const th_verb th_verbs[] = {
       "  img2dataset:laion           what img2dataset wrote, tars or files\n"
       "  folder:photos               pictures with a .txt beside each, folders in it too\n"
       "  csv:captions.csv            a table as open_clip reads it: --csv.img_key, .caption_key\n"
+      "  coco:captions_val2017.json  COCO's captions; --images when not beside\n"
+      "  karpathy:dataset_coco.json  Karpathy's splits; --split test, or train,restval\n"
+      "  metadata:photos             Hugging Face's metadata.jsonl or metadata.csv in photos\n"
+      "  flickr:results.csv          Flickr30k's, or its .token file, or captions.txt\n"
+      "  cn_clip:train_imgs.tsv      Chinese-CLIP's, with train_texts.jsonl beside\n"
       "What cannot be used is named with its reason in quarantine.jsonl.\n",
       th_verb_pack, th_pack_verb_options },
     { "inspect", "PACK [--verify] [--sample 16 [--out x.png]]",

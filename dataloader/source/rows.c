@@ -1,6 +1,8 @@
 #include "dataloader/source/rows.h"
 #include "dataloader/source/captions.h"
 
+#include "base/file.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,5 +91,53 @@ th_code th_rows_init(th_rows *rows, const char *path, const th_source_options *o
         TH_CHECK(rows->folder, TH_EIO, "free some memory", "could not open a list: out of memory");
     }
 out:
+    return rc;
+}
+
+// The folder, and one of the usual names of picture folders in it, if a picture is there.
+static th_code try_folder(th_rows *rows, const char *folder, const char *inside, const char *name,
+                          bool *out_found, th_err *err)
+{
+    th_code rc = TH_OK;
+    char   *picture = NULL, *joined = NULL;
+
+    TH_CHECK(asprintf(&joined, "%s/%s", folder, inside) >= 0, TH_EIO, "free some memory",
+             "could not find pictures: out of memory");
+    TH_CHECK(asprintf(&picture, "%s/%s", joined, name) >= 0, TH_EIO, "free some memory",
+             "could not find pictures: out of memory");
+    *out_found = th_path_exists(picture);
+    if (*out_found) {
+        free(rows->folder);
+        rows->folder = joined;
+        joined = NULL;
+    }
+out:
+    free(picture);
+    free(joined);
+    return rc;
+}
+
+th_code th_rows_find_folder(th_rows *rows, const th_source_options *options, const char *own,
+                            const char *const *names, int count, th_err *err)
+{
+    const char *const usual[] = {
+        "", own, "images", "Images", "flickr30k-images", "flickr30k_images"
+    };
+    th_code rc = TH_OK;
+    bool    found = options->images != NULL || count == 0;
+    char   *folders[2] = { strdup(rows->folder), NULL };
+
+    TH_CHECK(folders[0] && asprintf(&folders[1], "%s/..", rows->folder) >= 0, TH_EIO,
+             "free some memory", "could not find pictures: out of memory");
+    for (int i = 0; i < count && !found; i++)
+        for (int above = 0; above < 2 && !found; above++)
+            for (size_t k = 0; k < sizeof usual / sizeof *usual && !found; k++)
+                if (names[i][0] && !th_path_escapes(names[i], false) && (usual[k][0] || k == 0))
+                    TH_TRY(try_folder(rows, folders[above], usual[k], names[i], &found, err));
+    TH_CHECK(found, TH_EUSAGE, "name the folder of the pictures by --images",
+             "could not find \"%.80s\" beside \"%s\"", names[0], rows->path);
+out:
+    free(folders[0]);
+    free(folders[1]);
     return rc;
 }

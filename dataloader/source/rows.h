@@ -28,4 +28,13 @@ struct th_rows {
 TH_MUST_CHECK th_code th_rows_init(th_rows *rows, const char *path,
                                    const th_source_options *options, th_err *err);
 
+/* Unless options->images names it: finds the pictures' folder by the first pictures' names. It is
+ * the list's folder, the one above, or one in these of the name `own`, images, Images,
+ * flickr30k-images or flickr30k_images. Errors: TH_EUSAGE when none of the pictures is there,
+ * TH_EIO.
+ */
+TH_MUST_CHECK th_code th_rows_find_folder(th_rows *rows, const th_source_options *options,
+                                          const char *own, const char *const *names, int count,
+                                          th_err *err);
+
 #endif

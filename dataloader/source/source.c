@@ -17,6 +17,11 @@ static const struct {
     { "img2dataset", "img2dataset:laion", th_img2dataset_open, CAPTIONS },
     { "folder", "folder:photos", th_picture_folder_open, CAPTIONS },
     { "csv", "csv:captions.csv", th_csv_open, IMAGES | IMG_KEY | CAPTION_KEY | SEPARATOR },
+    { "coco", "coco:captions.json", th_coco_open, IMAGES },
+    { "karpathy", "karpathy:dataset_coco.json", th_karpathy_open, IMAGES | SPLIT },
+    { "metadata", "metadata:photos", th_metadata_open, IMAGES | IMG_KEY | CAPTION_KEY },
+    { "flickr", "flickr:results.csv", th_flickr_open, IMAGES },
+    { "cn_clip", "cn_clip:train_imgs.tsv", th_cn_clip_open, 0 },
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
 
