@@ -218,7 +218,7 @@ static th_code read_header(csv *c, const th_source_options *options, th_err *err
                  c->rows.path);
     } while (last == c->delimiter);
     TH_CHECK(c->filepath >= 0 && c->title >= 0, TH_EUSAGE,
-             "name the columns of pictures and captions by --csv.img_key and --csv.caption_key",
+             "name the columns of pictures and captions by --csv-img-key and --csv-caption-key",
              "csv \"%s\" has no column \"%s\"", c->rows.path,
              c->filepath < 0 ? img_key : caption_key);
 out:

@@ -48,9 +48,9 @@ static th_code check_options(size_t kind, const th_source_options *options, th_e
         { options->captions, "captions", CAPTIONS },
         { options->images, "images", IMAGES },
         { options->split, "split", SPLIT },
-        { options->img_key, "csv.img_key", IMG_KEY },
-        { options->caption_key, "csv.caption_key", CAPTION_KEY },
-        { options->separator, "csv.separator", SEPARATOR },
+        { options->img_key, "csv_img_key", IMG_KEY },
+        { options->caption_key, "csv_caption_key", CAPTION_KEY },
+        { options->separator, "csv_separator", SEPARATOR },
     };
     th_code rc = TH_OK;
     char    others[sizeof err->fix];
