@@ -15,6 +15,8 @@ TH_MUST_CHECK th_code th_image_reserve(th_image *image, size_t bytes, th_err *er
 TH_MUST_CHECK th_code th_decode_check(const char *format, uint64_t width, uint64_t height,
                                       size_t size, uint64_t pixels_per_byte, th_err *err);
 
+#define TH_DEFLATE_RATIO 1032 // deflate never packs tighter
+
 /* One format each. The bytes begin with that format's signature. Errors: TH_EDATA, TH_EIO. */
 TH_MUST_CHECK th_code th_decode_jpeg(const void *bytes, size_t size, th_image *out, th_err *err);
 TH_MUST_CHECK th_code th_decode_png(const void *bytes, size_t size, th_alpha alpha, th_image *out,

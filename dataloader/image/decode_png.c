@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFLATE_RATIO    1032    // deflate never packs tighter
 #define MOST_CHUNK_BYTES 8000000 // of a chunk other than the picture
 #define MOST_CHUNKS      1000
 
@@ -65,7 +64,7 @@ static th_code read_header(decoding *d)
     uint64_t width = png_get_image_width(d->png, d->info);
     uint64_t height = png_get_image_height(d->png, d->info);
     TH_TRY(th_decode_check("PNG", width, height, d->size, 0, err));
-    TH_CHECK(png_get_rowbytes(d->png, d->info) * height / DEFLATE_RATIO <= d->size, TH_EDATA,
+    TH_CHECK(png_get_rowbytes(d->png, d->info) * height / TH_DEFLATE_RATIO <= d->size, TH_EDATA,
              th_decode_fix,
              "truncated PNG: its header says %u x %u pixels, which %zu bytes cannot hold",
              (unsigned)width, (unsigned)height, d->size);

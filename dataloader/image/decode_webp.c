@@ -2,6 +2,13 @@
 
 #include <webp/decode.h>
 
+#define LOSSY 1 // WebPBitstreamFeatures.format
+
+// The modes of a macroblock, 16 x 16 pixels, have fixed probabilities in a key frame, and the
+// likeliest ones (DC for luma and chroma) cost 3.4 bits: 600 pixels a byte. RFC 6386, sections 11.2
+// to 11.4.
+#define LOSSY_PIXELS_PER_BYTE 1024
+
 static const char *status_text(VP8StatusCode status)
 {
     switch (status) {
@@ -26,9 +33,9 @@ th_code th_decode_webp(const void *bytes, size_t size, th_alpha alpha, th_image 
     TH_CHECK(status == VP8_STATUS_OK, TH_EDATA, th_decode_fix, "%s", status_text(status));
     TH_CHECK(!webp.input.has_animation, TH_EDATA, "extract one picture of it",
              "unsupported WebP: it is an animation");
-    // A picture of one colour needs only a few bytes in WebP, whatever its size.
-    TH_TRY(th_decode_check("WebP", (uint64_t)webp.input.width, (uint64_t)webp.input.height, size, 0,
-                           err));
+    // A picture of one colour needs only a few bytes in lossless WebP, whatever its size.
+    TH_TRY(th_decode_check("WebP", (uint64_t)webp.input.width, (uint64_t)webp.input.height, size,
+                           webp.input.format == LOSSY ? LOSSY_PIXELS_PER_BYTE : 0, err));
 
     int    width = webp.input.width, height = webp.input.height;
     _Bool  keeps_alpha = webp.input.has_alpha && alpha == TH_ALPHA_WHITE;

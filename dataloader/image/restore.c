@@ -38,6 +38,9 @@ th_code th_image_restore(const struct th_stored_picture *stored, th_image *out, 
         memcpy(out->pixels, stored->bytes, pixel_bytes);
         break;
     case TH_CODEC_ZLIB:
+        TH_CHECK(pixel_bytes / TH_DEFLATE_RATIO <= stored->size, TH_EDATA, fix,
+                 "damaged record: %zu bytes of zlib cannot hold %d x %d pixels", stored->size,
+                 stored->width, stored->height);
         TH_TRY(th_image_shape(out, stored->width, stored->height, err));
         TH_TRY(restore_zlib(stored, pixel_bytes, out, err));
         break;

@@ -381,6 +381,8 @@ static void a_header_of_30000_x_30000_is_refused(void **state)
     unsigned char *start = find(webp.bytes, webp.size, "\x9d\x01\x2a", 3);
     memcpy(start + 3, "\xff\x3f\xff\x3f", 4);
     refused(webp.bytes, webp.size, "16383 x 16383");
+    memcpy(start + 3, "\x10\x27\x10\x27", 4); // 10000 x 10000
+    refused(webp.bytes, webp.size, "cannot hold");
     th_blob_free(&webp);
     th_image_free(&in);
 }
@@ -464,6 +466,8 @@ static void restore_gives_the_stored_pixels(void **state)
     th_assert_error(th_image_restore(&zlib, &out, &err), TH_EDATA, &err, "zlib");
     zlib.height = 49;
     th_assert_error(th_image_restore(&zlib, &out, &err), TH_EDATA, &err, "zlib");
+    zlib.width = zlib.height = 8192; // refused before memory is taken
+    th_assert_error(th_image_restore(&zlib, &out, &err), TH_EDATA, &err, "cannot hold");
     free(packed);
 
     th_blob jpeg;
