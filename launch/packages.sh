@@ -10,7 +10,7 @@ thaw_packages_build="build-essential cmake ninja-build pkg-config libopenmpi-dev
     libjpeg62-turbo-dev libpng-dev libwebp-dev libutf8proc-dev libxxhash-dev libarchive-dev
     libhwloc-dev libcmocka-dev"
 thaw_packages_test="git procps clang-format clang-tidy hdf5-tools lmdb-utils python3-h5py python3-lmdb
-    python3-numpy python3-pil"
+    python3-numpy python3-pil clang libclang-rt-14-dev"
 # What the reference tests compare with, beside what pip gets (tests/parity/install.sh).
 thaw_packages_parity="python3-torch python3-torchvision python3-pip unicode-cldr-core iso-codes"
 thaw_packages_demo="libexpat1-dev fonts-noto-color-emoji unicode-cldr-core"

@@ -4,9 +4,10 @@
 #     ./tests/run.sh
 #
 # First the unit tests under AddressSanitizer (with its search for leaks) and UndefinedBehaviorSanitizer
-# in build-asan/, then all tests in build/, and last the reference tests, which compare with torch,
-# open_clip and transformers (docs/parity.md; they install these into build/, and are skipped, with the
-# reason as the last line, where they cannot). The exit code is 0 only when all passed. A test that
+# in build-asan/, then all tests in build/, the fuzz targets for five seconds each (docs/fuzzing.md), and
+# last the reference tests, which compare with torch, open_clip and transformers (docs/parity.md; they
+# install these into build/). Fuzz targets and reference tests are skipped, with the reason among the
+# last lines, where they cannot run. The exit code is 0 only when all passed. A test that
 # cannot run here is listed as skipped; its reason stands in build/Testing/Temporary/LastTest.log.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,12 +23,18 @@ jobs=$(nproc)
 cmake -S . -B build-asan -G Ninja -DTH_WERROR=ON -DTH_SANITIZE=ON
 ninja -C build-asan -j "$jobs"
 UBSAN_OPTIONS=print_stacktrace=1 \
-    ctest --test-dir build-asan -j "$jobs" -L '^unit$' --no-tests=error --output-on-failure
+    ctest --test-dir build-asan -j "$jobs" -L '^(unit|fuzz)$' --no-tests=error --output-on-failure
 
 cmake -S . -B build -G Ninja -DTH_WERROR=ON
 ninja -C build -j "$jobs" all bench # nothing runs the benchmarks here, but they must build
 ctest --test-dir build -j "$jobs" -LE '^parity$' --no-tests=error --output-on-failure
+fuzzed=0
+tests/fuzz/run.sh || fuzzed=$? # 77: skipped
+[ "$fuzzed" = 0 ] || [ "$fuzzed" = 77 ] || exit "$fuzzed"
 ctest --test-dir build -j "$jobs" -L '^parity$' --no-tests=error --output-on-failure
 if [ -s build/parity/SKIPPED ]; then
     echo "SKIPPED: no comparison with torch, open_clip and transformers: $(cat build/parity/SKIPPED)"
+fi
+if [ "$fuzzed" = 77 ]; then
+    echo "SKIPPED: no fuzzing: clang or its libFuzzer is missing (libclang-rt-14-dev)"
 fi
