@@ -16,7 +16,8 @@ static void decode(const uint8_t *bytes, size_t size, th_alpha alpha)
         th_fuzz_claim(image.height <= TH_IMAGE_PIXELS / image.width);
         th_fuzz_claim(image.room >= (size_t)image.width * (size_t)image.height * 3);
         if (image.width <= 1024 && image.height <= 1024) { // reads every pixel
-            rc = th_image_resize(&image, 0, 0, image.width, image.height, SIDE, SIDE, &small, &err);
+            rc = th_image_resize(&image, TH_FILTER_BICUBIC, 0, 0, image.width, image.height, SIDE,
+                                 SIDE, &small, &err);
             th_fuzz_claim(rc == TH_OK && small.width == SIDE && small.height == SIDE);
         }
     } else
