@@ -13,8 +13,9 @@
 #define MOST_DEPTH   8
 #define NAME_BYTES   128
 #define MOST_OPTIONS 512
-#define MOST_PATH    80   // of a message: the end of the path
-#define LIST_BYTES   4096 // of a list, written as text
+#define MOST_PAIRS   10000 // walked in all: aliases of aliases make millions of a few lines
+#define MOST_PATH    80    // of a message: the end of the path
+#define LIST_BYTES   4096  // of a list, written as text
 
 struct th_config {
     const char     *path;
@@ -34,6 +35,7 @@ typedef struct {
     bool                 stage;              // only what may differ by stage is allowed
     const char          *seen[MOST_OPTIONS]; // names set so far: one that stands twice is an error
     int                  seen_count;
+    int                  pairs; // walked so far
 } reader;
 
 // Says where: "run.yaml:3:9: " before `what`, and the line with a caret in the log.
@@ -68,8 +70,12 @@ static th_code set(reader *in, const char *name, const char *value, yaml_mark_t 
                          "option %s stands twice", name);
             return at(in, mark, err);
         }
-    if (in->seen_count < MOST_OPTIONS)
-        in->seen[in->seen_count++] = th_arena_text(in->pool, name);
+    if (in->seen_count < MOST_OPTIONS) {
+        in->seen[in->seen_count] = th_arena_text(in->pool, name);
+        if (!in->seen[in->seen_count++])
+            return th_fail(err, TH_EIO, "write a shorter run file", __FILE__, __LINE__,
+                           "the run file is too long");
+    }
     const th_option *row = th_option_find(in->sets, in->set_count, name, NULL);
     if (in->stage && row && row->when != TH_PER_STAGE) {
         rc = th_fail(err, TH_EUSAGE, "set it for the whole run, outside of stages:", __FILE__,
@@ -131,6 +137,12 @@ static th_code walk_pair(reader *in, yaml_node_pair_t *pair, const char *prefix,
     char         name[NAME_BYTES], list[LIST_BYTES];
     th_code      rc = TH_OK;
 
+    if (++in->pairs > MOST_PAIRS) {
+        rc = th_fail(err, TH_EUSAGE, "write it without aliases", __FILE__, __LINE__,
+                     "the file has more than %d keys, those of its aliases counted each time",
+                     MOST_PAIRS);
+        return at(in, key->start_mark, err);
+    }
     if (in->skip && !*prefix && key->type == YAML_SCALAR_NODE &&
         strcmp((char *)key->data.scalar.value, in->skip) == 0)
         return TH_OK;

@@ -232,6 +232,26 @@ static void an_alias_bomb_ends_at_once(void **state)
     assert_int_equal(load(f, "a: &a {b: *a, c: *a, d: *a, e: *a}\n", false, NULL, &err), TH_EUSAGE);
 }
 
+// The same without a value at its end, which would be an option that stands twice: mappings of
+// nothing, 12 to the power of 7 of them.
+static void an_alias_bomb_of_nothing_ends_at_once(void **state)
+{
+    fixture *f = *state;
+    th_err   err = { 0 };
+    char     text[2048] = "lr: {a: &a {}";
+    size_t   used = strlen(text);
+
+    for (char name = 'b'; name <= 'g'; name++) {
+        used += (size_t)snprintf(text + used, sizeof text - used, ", %c: &%c {", name, name);
+        for (int i = 0; i < 12; i++)
+            used += (size_t)snprintf(text + used, sizeof text - used, "%sk%d: *%c", i ? ", " : "",
+                                     i, name - 1);
+        used += (size_t)snprintf(text + used, sizeof text - used, "}");
+    }
+    (void)snprintf(text + used, sizeof text - used, "}\n");
+    th_assert_error(load(f, text, false, NULL, &err), TH_EUSAGE, &err, "more than 10000 keys");
+}
+
 static void the_command_line_wins_over_the_environment_over_the_file(void **state)
 {
     fixture        *f = *state;
@@ -358,6 +378,7 @@ int main(void)
         WITH(what_is_missing_is_named),
         WITH(a_file_that_is_too_large_is_refused),
         WITH(an_alias_bomb_ends_at_once),
+        WITH(an_alias_bomb_of_nothing_ends_at_once),
         WITH(the_command_line_wins_over_the_environment_over_the_file),
         WITH(the_resolved_text_reads_back),
         WITH(lists_of_patterns_may_be_long),
