@@ -13,6 +13,14 @@ foreach(source ${targets})
     string(REGEX REPLACE "^fuzz_" "" name ${target})
     add_executable(${target} ${source})
     target_link_libraries(${target} PRIVATE fuzz_common)
+    if(name STREQUAL "yaml") # what a run file becomes, without the rest of trainer and launch
+        foreach(part launch/config trainer/options trainer/model trainer/parameters trainer/pattern
+                     trainer/scalars trainer/schedule/schedule trainer/schedule/stage trainer/schedule/stage_options
+                     trainer/schedule/trigger)
+            target_sources(${target} PRIVATE ${CMAKE_SOURCE_DIR}/${part}.c)
+        endforeach()
+        target_link_libraries(${target} PRIVATE PkgConfig::YAML)
+    endif()
     if(TH_FUZZ)
         target_link_options(${target} PRIVATE -fsanitize=fuzzer)
     else()

@@ -248,6 +248,72 @@ static void seed_csv(void)
     seed_text("csv", "broken", "title,filepath\n\"open,1.jpg\n\"a\"b,2.jpg\nshort\n");
 }
 
+// --- run files ---
+
+static void seed_run_files(void)
+{
+    seed_text("yaml", "flat",
+              "model: {preset: tiny}\nbatch: 64\nfor: 2 epochs\noptimizer: {lr: 5e-4, betas: "
+              "[0.9, 0.98]}\nlr: {warmup: 10 steps, shape: cosine, text.embed: 16x}\n");
+    seed_text("yaml", "stages",
+              "batch: 10\ndata: {val: p}\nstages:\n"
+              "  - {name: align, train: [text, heads], for: 2 epochs, batch: 20, lr: 1e-3}\n"
+              "  - name: top\n    train: [text, \"image.blocks[0:1]\", \"*.ln_1.*\"]\n"
+              "    until: {plateau: val/loss, patience: 3, min: 5 steps, max: 1e3 samples}\n"
+              "  - {unfreeze: {tower: image, from: top, one_group_every: 5 steps}, layer_decay: "
+              "{image: 0.75}}\n"
+              "  - {train: all, freeze: image.top(1), for: 100 steps}\n");
+    seed_text("yaml", "aliases", "a: &a {b: 1, c: [1, 2]}\nlr: {image: 2x, text: *a}\n");
+}
+
+// --- shards: patches of one that fuzz_shard makes ---
+
+static void seed_shards(void)
+{
+    const uint8_t patched[] = { 2, 0, 16, /* page 2, the first node */ 2, 0, 16, 0, 9, 9, 9, 9 };
+
+    seed("shard", "leaf", "\0\0\0", 3);
+    seed("shard", "branches", "\1\0\0", 3);
+    seed("shard", "pages", "\2\0\0", 3);
+    seed("shard", "patched", patched, sizeof patched);
+}
+
+static void seed_packs(void)
+{
+    seed_text("pack_info", "two",
+              "{\"format\":\"thaw pack\",\"version\":1,\"records\":2,\"captions\":6,\"image\":"
+              "{\"size\":64,\"margin\":0,\"filter\":\"bicubic\",\"codec\":\"raw\","
+              "\"normalization\":\"clip\",\"mean\":[0.48,0.45,0.4],\"deviation\":[0.26,0.26,0.27]},"
+              "\"tokenizer\":{\"file\":\"tokenizer.bpe\",\"vocabulary\":8192,\"hash\":"
+              "\"0123456789abcdef\"},\"shards\":[{\"file\":\"x-00000.lmdb\",\"records\":2,"
+              "\"bytes\":40960,\"hash\":\"0123456789abcdef\"}]}");
+}
+
+// --- tokenizers and captions ---
+
+static void seed_tokenizers(void)
+{
+    seed_text("tokenizer", "merges", "#version: 0.2\nc a\nca t</w>\nr e\nre d</w>\n");
+    seed_text("tokenizer", "vocab.txt",
+              "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nr\n##e\n##d\ncat\n'\n##s\n");
+    seed_text(
+        "tokenizer", "bert.json",
+        "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":[{\"id\":1,"
+        "\"content\":\"[UNK]\",\"special\":true},{\"id\":2,\"content\":\"[CLS]\",\"special\":true},"
+        "{\"id\":3,\"content\":\"[SEP]\",\"special\":true}],\"normalizer\":{\"type\":"
+        "\"BertNormalizer\",\"clean_text\":true,\"handle_chinese_chars\":true,\"strip_accents\":"
+        "null,\"lowercase\":true},\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},"
+        "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":"
+        "\"[CLS]\",\"type_id\":0}},{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},{\"SpecialToken\":"
+        "{\"id\":\"[SEP]\",\"type_id\":0}}]},\"decoder\":{\"type\":\"WordPiece\",\"prefix\":"
+        "\"##\"},\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\","
+        "\"continuing_subword_prefix\":\"##\",\"max_input_chars_per_word\":100,\"vocab\":"
+        "{\"[PAD]\":0,\"[UNK]\":1,\"[CLS]\":2,\"[SEP]\":3,\"a\":4,\"cat\":5,\"##s\":6}}}");
+    seed_text("caption", "plain", "A red cat's 3rd <|endoftext|>!");
+    seed_text("caption", "entities", "&amp;amp; &#x41; &#128512; &notit; \xc4\xb0\xce\xa3 [SEP]");
+    seed_text("caption", "unicode", "e\xcc\x81 \xe7\x8c\xab \xf0\x9f\x98\x80\xff\xe2\x80\x8b#");
+}
+
 int main(int count, char **words)
 {
     if (count != 2) {
@@ -262,5 +328,9 @@ int main(int count, char **words)
     seed_safetensors();
     seed_tars();
     seed_csv();
+    seed_run_files();
+    seed_shards();
+    seed_packs();
+    seed_tokenizers();
     return 0;
 }
