@@ -24,7 +24,7 @@ typedef struct {
 } inspect_options;
 
 static const th_option table[] = {
-    TH_OPTION(inspect_options, "dump-images", dump_images, .when = TH_PER_START, .since = "0.2",
+    TH_OPTION(inspect_options, "dump_images", dump_images, .when = TH_PER_START, .since = "0.2",
               .help = "write the stored pictures to this folder as PNG, with captions as .txt"),
     TH_OPTION(inspect_options, "limit", limit, .fallback = "0", .unit = "records", .max = 1e15,
               .when = TH_PER_START, .since = "0.2",
