@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # tests/bench/run.sh - every benchmark, as JSON lines on stdout. Not a test: it judges nothing.
 #
-#     tests/bench/run.sh [NAME ...]       step tiny scaling stages loss loader tokenizer pack checkpoint import startup
+#     tests/bench/run.sh [NAME ...]       step tiny scaling stages loss loader tokenizer pack pillow checkpoint import startup
 #
 # Takes about ten minutes on two cores, and wants the machine for itself. Figures that are compared are
 # measured in turns within one process, or in turns by this script.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-names=${*:-step tiny scaling stages loss loader tokenizer pack checkpoint import startup}
+names=${*:-step tiny scaling stages loss loader tokenizer pack pillow checkpoint import startup}
 bin=build
 scratch=$(mktemp -d build/bench.XXXXXX)
 trap 'rm -rf "$scratch"' EXIT
@@ -26,6 +26,9 @@ step() {
     $bin/bench_step ViT-B-32 32 16 1 3
     $bin/bench_step ViT-B-32 32 77 1 3
 }
+
+# Needs python3-pil and numpy of the distribution.
+pillow() { mkdir "$scratch/pillow"; /usr/bin/python3 tests/bench/image.py $bin/thaw $bin/bench_image "$scratch/pillow"; }
 
 tiny() { $bin/bench_step tiny 128 8 1 7; }
 
@@ -102,7 +105,7 @@ for name in $names; do
     loader | pack | checkpoint) $bin/bench_$name "$scratch" ;;
     tokenizer) $bin/bench_tokenizer ;;
     import) $bin/bench_import "$scratch" $bin/thaw ;;
-    startup) startup ;;
+    startup | pillow) $name ;;
     *)
         echo "unknown benchmark $name" >&2
         exit 2
