@@ -70,7 +70,7 @@ static void what_is_wrong_has_a_reason(void **state)
                "[]\n{\"text\": \"cut");
     th_source *source = open_source("cn_clip", folder, "t_imgs.tsv");
     for (int line = 3; line <= 8; line++) {
-        char words[16];
+        char words[24];
         (void)snprintf(words, sizeof words, "line %d", line);
         expect_refused(source, "", words);
     }

@@ -118,7 +118,7 @@ static void captions_of_tars_stand_in_json(void **state)
     };
     const char *folder = *state;
     const int   count = sizeof cases / sizeof *cases;
-    char        path[400], name[16];
+    char        path[400], name[24];
 
     th_test_path(path, sizeof path, folder, "a.tar");
     struct archive *tar = th_make_tar(path, 1);
@@ -152,7 +152,7 @@ static void lists_of_tars_are_joined(void **state)
     char        path[400], list[600];
 
     for (int i = 0; i < 3; i++) {
-        char name[16];
+        char name[24];
         (void)snprintf(name, sizeof name, "%d.tar", i);
         th_test_path(path, sizeof path, folder, name);
         struct archive *tar = th_make_tar(path, 0);
