@@ -1,6 +1,7 @@
 /* dataloader/source/json_list.h - lists of pictures that are one JSON file, read as a whole.
  *
- * Memory is about ten times the file: COCO's 92 MB of train captions take 0.8 GB while packing. */
+ * Memory is about six times the file: a list of the size of COCO's train captions, 118,287 images
+ * with 591,753 captions in 101 MB, took 0.57 GB. */
 #ifndef TH_DATALOADER_SOURCE_JSON_LIST_H
 #define TH_DATALOADER_SOURCE_JSON_LIST_H
 
