@@ -2,6 +2,8 @@
  * training.
  *
  *     bench_tokenizer [CAPTIONS.txt]       one a line; else the emoji names of unicode-cldr-core
+ *     bench_tokenizer - TOKENIZER          with a tokenizer that thaw tokenize reads, on those
+ * names
  *
  * The captions are shuffled, so that neighbours share no language. Cold: each run opens a new
  * cache, as each file of captions does; its opening counts. The tokenizer is trained on the same
@@ -157,7 +159,7 @@ out:
     return rc;
 }
 
-static th_code run(corpus *c, th_err *err)
+static th_code run(corpus *c, const char *given, th_err *err)
 {
     th_code       rc = TH_OK;
     th_tokenizer *tokenizer = NULL;
@@ -166,10 +168,14 @@ static th_code run(corpus *c, th_err *err)
     int64_t       ids_total = 0;
     double        cold[RUNS], bare[RUNS], trained = th_bench_now();
 
-    TH_TRY(
-        th_tokenizer_train(next_caption, c, VOCABULARY, TH_CLEANUP_DEFAULT, &merges, &size, err));
+    if (given)
+        TH_TRY(th_tokenizer_open_file(given, &tokenizer, err));
+    else
+        TH_TRY(th_tokenizer_train(next_caption, c, VOCABULARY, TH_CLEANUP_DEFAULT, &merges, &size,
+                                  err));
     trained = th_bench_now() - trained;
-    TH_TRY(th_tokenizer_open(merges, size, &tokenizer, err));
+    if (!given)
+        TH_TRY(th_tokenizer_open(merges, size, &tokenizer, err));
     for (int i = -1; i < RUNS; i++) { // the first is a warm-up of the processor, not of the cache
         TH_TRY(encode(c, tokenizer, 1, &cold[i < 0 ? 0 : i], &ids_total, err));
         TH_TRY(encode(c, tokenizer, 0, &bare[i < 0 ? 0 : i], &ids_total, err));
@@ -179,7 +185,9 @@ static th_code run(corpus *c, th_err *err)
     th_report_number("bytes_a_caption", (double)c->bytes / (double)c->count);
     th_report_number("ids_a_caption", (double)ids_total / (double)c->count);
     th_report_number("vocabulary", (double)th_tokenizer_vocabulary(tokenizer));
-    th_report_number("train_s", trained);
+    th_report_text("cleanup", th_cleanup_name(th_tokenizer_cleanup(tokenizer)));
+    if (!given)
+        th_report_number("train_s", trained);
     th_report_number("captions_per_second", (double)c->count / th_bench_median(cold, RUNS));
     th_report_number("slowest", (double)c->count / cold[RUNS - 1]);
     th_report_number("fastest", (double)c->count / cold[0]);
@@ -195,11 +203,12 @@ int main(int count, char **words)
 {
     corpus  c = { 0 };
     th_err  err = { 0 };
-    th_code rc = count > 1 ? read_lines(&c, words[1], &err) : read_cldr(&c, &err);
+    th_code rc = count > 1 && strcmp(words[1], "-") != 0 ? read_lines(&c, words[1], &err)
+                                                         : read_cldr(&c, &err);
 
     shuffle(&c);
     if (rc == TH_OK)
-        rc = run(&c, &err);
+        rc = run(&c, count > 2 ? words[2] : NULL, &err);
     if (rc != TH_OK)
         (void)fprintf(stderr, "%s: %s (%s)\n", words[0], err.what, err.fix);
     free(c.rows);
