@@ -2,7 +2,7 @@
 #ifndef TH_LAUNCH_ZEROSHOT_REPORT_H
 #define TH_LAUNCH_ZEROSHOT_REPORT_H
 
-#include "launch/class_list.h"
+#include "dataloader/class_list.h"
 #include "launch/trained_model.h"
 #include "trainer/evaluate.h"
 

@@ -1,4 +1,4 @@
-#include "launch/class_list.h"
+#include "dataloader/class_list.h"
 
 #include "base/file.h"
 #include "base/memory.h"

@@ -1,4 +1,4 @@
-/* launch/class_list.h - names and prompts of classes, from the JSON that CLIP_benchmark uses.
+/* dataloader/class_list.h - names and prompts of classes, from the JSON that CLIP_benchmark uses.
  *
  *     {"classes": ["T-shirt", "trouser"], "templates": ["a photo of a {c}."]}     one file
  *     {"cifar10": ["airplane", "automobile"], ...}      *_classnames.json, and beside it
@@ -7,8 +7,8 @@
  * `{c}` or `{}` in a template stands for the name. Templates may also be an object of each class's
  * own texts, {"T-shirt": ["a shirt with short sleeves"]}, which are taken as they stand.
  * Format: github.com/LAION-AI/CLIP_benchmark. */
-#ifndef TH_LAUNCH_CLASS_LIST_H
-#define TH_LAUNCH_CLASS_LIST_H
+#ifndef TH_DATALOADER_CLASS_LIST_H
+#define TH_DATALOADER_CLASS_LIST_H
 
 #include "base/error.h"
 #include "dataloader/pack.h"

@@ -1,9 +1,9 @@
-/* tests/unit/launch/test_class_list.c - classes and prompts read from JSON, in both forms, and what
- * is none refused. */
+/* tests/unit/dataloader/test_class_list.c - classes and prompts read from JSON, in both forms, and
+ * what is none refused. */
 #include "tests/test.h"
 
 #include "base/file.h"
-#include "launch/class_list.h"
+#include "dataloader/class_list.h"
 
 typedef struct {
     char classes[512], templates[512];
