@@ -14,6 +14,9 @@ const th_option th_pack_table[] = {
         .help = "longest caption; a sample with a longer one is quarantined"),
     OPT("captions", source.captions, .since = "0.2",
         .help = "where tars and folders have captions: txt, or json:MEMBER of the json member"),
+    OPT("classes", source.classes, .since = "0.2",
+        .help =
+            "JSON that names the classes of labelled pictures, with templates: docs/evaluation.md"),
     OPT("cleanup", cleanup, .choices = "open_clip hf", .since = "0.2",
         .help = "how captions are cleaned for CLIP; by default as the tokenizer's files say"),
     OPT("codec", codec, .fallback = "jpeg", .choices = "raw zlib jpeg", .since = "0.1",

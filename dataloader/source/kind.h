@@ -19,7 +19,7 @@ struct th_source {
 typedef th_code  th_source_opener(const char *path, const th_source_options *options,
                                   th_source **out, th_err *err);
 th_source_opener th_webdataset_open, th_csv_open, th_picture_folder_open, th_img2dataset_open,
-    th_coco_open, th_karpathy_open, th_flickr_open, th_metadata_open, th_cn_clip_open;
+    th_coco_open, th_karpathy_open, th_flickr_open, th_metadata_open, th_cn_clip_open, th_idx_open;
 
 /* Starts an item: source and key copied; a key that does not fit becomes its first bytes and a
  * reason. */

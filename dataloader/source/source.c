@@ -5,7 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CAPTIONS = 1, IMAGES = 2, SPLIT = 4, IMG_KEY = 8, CAPTION_KEY = 16, SEPARATOR = 32 };
+enum {
+    CAPTIONS = 1,
+    IMAGES = 2,
+    SPLIT = 4,
+    IMG_KEY = 8,
+    CAPTION_KEY = 16,
+    SEPARATOR = 32,
+    CLASSES = 64
+};
 
 // Every kind, with an example; `takes` are the options that mean something to it.
 static const struct {
@@ -22,6 +30,7 @@ static const struct {
     { "metadata", "metadata:photos", th_metadata_open, IMAGES | IMG_KEY | CAPTION_KEY },
     { "flickr", "flickr:results.csv", th_flickr_open, IMAGES },
     { "cn_clip", "cn_clip:train_imgs.tsv", th_cn_clip_open, 0 },
+    { "idx", "idx:train-images-idx3-ubyte.gz", th_idx_open, CLASSES },
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
 
@@ -51,6 +60,7 @@ static th_code check_options(size_t kind, const th_source_options *options, th_e
         { options->img_key, "csv_img_key", IMG_KEY },
         { options->caption_key, "csv_caption_key", CAPTION_KEY },
         { options->separator, "csv_separator", SEPARATOR },
+        { options->classes, "classes", CLASSES },
     };
     th_code rc = TH_OK;
     char    others[sizeof err->fix];

@@ -40,6 +40,7 @@ typedef struct {
     const char *img_key;     // name of a table's column of pictures
     const char *caption_key; // name of a table's column, or of a row's member, with captions
     const char *separator;   // between the fields of a table: one byte, or "tab"
+    const char *classes;     // JSON of the classes' names and templates (dataloader/class_list.h)
 } th_source_options;
 
 /* Spec: a kind, a colon, and a path, or for tars a pattern (source.c lists the kinds; each file of

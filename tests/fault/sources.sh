@@ -62,13 +62,18 @@ pack flickr 4 8 flickr:pictures/results.token
 for i in 0 1 2 3; do printf '%d\t%s\n' $i "$(base64_of $i)"; done >cn_imgs.tsv
 echo '{"text_id": 1, "text": "all of them", "image_ids": [0, 1, 2, 3, 4]}' >cn_texts.jsonl
 pack cn_clip 4 4 cn_clip:cn_imgs.tsv
+printf '\0\0\10\3\0\0\0\3\0\0\0\2\0\0\0\2abcdefghijkl' | gzip >images-idx3.gz
+printf '\0\0\10\1\0\0\0\3\0\1\2' | gzip >labels-idx1.gz
+echo '{"classes": ["red", "green"], "templates": ["{c} one", "a {c} one"]}' >classes.json
+pack idx 2 4 idx:images-idx3.gz --classes classes.json
+grep -q 'unknown class: label 2' packs/idx/quarantine.jsonl || fail "a label beyond the list is not named"
 
-for name in folder files tars wds csv coco karpathy metadata flickr cn_clip; do
+for name in folder files tars wds csv coco karpathy metadata flickr cn_clip idx; do
     expect 0 "$thaw" inspect packs/$name --verify
 done
 
 expect 2 "$thaw" pack --from zip:x --to packs/x
-grep -q "known are wds:.*cn_clip:" last.log || fail "the kinds are not listed: $(cat last.log)"
+grep -q "known are wds:.*idx:" last.log || fail "the kinds are not listed: $(cat last.log)"
 expect 2 "$thaw" pack --from folder:folder --split test --to packs/x
 grep -q 'karpathy:dataset_coco.json' last.log || fail "no hint: $(cat last.log)"
 head -c 100 dataset_coco.json >cut.json
