@@ -76,7 +76,7 @@ foreach(script ${scripts})
     get_filename_component(name ${script} NAME_WE)
     add_test(NAME parity/${name} COMMAND bash ${script} ${CMAKE_BINARY_DIR}
              WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-    set_tests_properties(parity/${name} PROPERTIES LABELS parity TIMEOUT 900 SKIP_RETURN_CODE 77
+    set_tests_properties(parity/${name} PROPERTIES LABELS parity TIMEOUT 1800 SKIP_RETURN_CODE 77
         ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
     if(name STREQUAL "install")
         set_tests_properties(parity/${name} PROPERTIES FIXTURES_SETUP reference)
