@@ -4,6 +4,7 @@
 #
 #     ./launch/demo.sh                # Debian 12, as root or with sudo
 #     DEMO_SECONDS=600 ./launch/demo.sh
+#     ./launch/demo.sh stages         # then: the same model in three stages, in the same time
 #
 # Everything goes to build/ and out/. A second call goes on from what is there; `rm -r out` starts anew.
 set -euo pipefail
@@ -72,10 +73,58 @@ query() {
     say "see out/query.html and out/query.png"
 }
 
+# The stages of stages.yaml, stretched to the time that the one-stage run spent on its steps.
+stretch_stages() {
+    [ -f out/stages.yaml ] && return
+    say "measuring the stages"
+    local spent planned
+    spent=$(awk -F'"train/step_time": ' '{ split($2, t, ","); sum += t[1] } END { print sum }' $run/timings.jsonl)
+    planned=$($thaw plan -n 2 --probe --json launch/demo/stages.yaml run_dir=out/run-stages |
+        awk '/^ "seconds":/ { print $2 + 0 }')
+    awk -v factor="$spent $planned" '
+        BEGIN { split(factor, f, " ") }
+        match($0, /for: [0-9]+ steps/) {
+            steps = int(substr($0, RSTART + 5) * f[1] / f[2] / 10) * 10
+            $0 = substr($0, 1, RSTART - 1) "for: " steps " steps" substr($0, RSTART + RLENGTH)
+        }
+        { print }' launch/demo/stages.yaml >out/stages.yaml
+    grep -o 'name: [a-z]*.*' out/stages.yaml
+}
+
+train_stages() {
+    say "training in three stages"
+    $thaw train -n 2 out/stages.yaml run_dir=out/run-stages
+}
+
+# R@k of both runs, and how long their steps took.
+compare() {
+    local folder name
+    say "held-out names, text to image: seconds of training, R@1, R@5, R@10"
+    for name in "one stage:$run" "three stages:out/run-stages"; do
+        folder=${name#*:}
+        printf '%-13s' "${name%:*}"
+        awk -F'"train/step_time": ' '{ split($2, t, ","); sum += t[1] } END { printf "%6.0f s", sum }' $folder/timings.jsonl
+        $thaw eval $folder --data $packs/emoji-held-out | awk '/^text to image/ { printf "%8s%8s%8s\n", $4, $5, $6 }'
+    done
+}
+
 thaw_install_packages build demo
 build
 make_packs
 count_steps
 train
-evaluate
-query
+case ${1:-} in
+"")
+    evaluate
+    query
+    ;;
+stages)
+    stretch_stages
+    train_stages
+    compare
+    ;;
+*)
+    echo "usage: launch/demo.sh [stages]" >&2
+    exit 2
+    ;;
+esac
