@@ -1,16 +1,14 @@
 #include "dataloader/packer_sample.h"
 
 #include "base/hash.h"
-#include "dataloader/image/orientation.h"
+#include "dataloader/image/prepare.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
 #include <zlib.h>
 
-#define MOST_PIXELS_A_SIDE (1 << 30) // of the resized picture before its centre is cut out
-#define ZLIB_LEVEL         6
+#define ZLIB_LEVEL 6
 
 void th_sample_maker_close(th_sample_maker *maker)
 {
@@ -98,35 +96,6 @@ static int read_captions(th_sample_maker *maker, const th_pack_options *options,
     return count;
 }
 
-// The side of the resized picture when the other side, `shorter` before, becomes `side`: rounded
-// down, as torchvision's Resize does.
-static int64_t longer_side(int64_t longer, int64_t shorter, int64_t side)
-{
-    return longer * side / shorter;
-}
-
-// Resize to `side` on the short side and CenterCrop, as open_clip prepares pictures: the same bits.
-// The part's place is rounded to even at one half, as Python does.
-static th_code make_square(th_sample_maker *maker, th_item *item, th_filter filter, int side,
-                           th_err *err)
-{
-    const th_image *in = &maker->decoded;
-    int64_t         width = side, height = side;
-
-    if (in->width > in->height)
-        width = longer_side(in->width, in->height, side);
-    else
-        height = longer_side(in->height, in->width, side);
-    if (width > MOST_PIXELS_A_SIDE || height > MOST_PIXELS_A_SIDE) {
-        th_item_refuse(item, "picture too narrow: %d x %d pixels", in->width, in->height);
-        return TH_OK;
-    }
-    int part[4] = { (int)nearbyint((double)(width - side) / 2),
-                    (int)nearbyint((double)(height - side) / 2), side, side };
-    return th_image_resize_part(in, filter, (double[]){ 0, 0, in->width, in->height }, (int)width,
-                                (int)height, part, &maker->square, err);
-}
-
 // The stored bytes of the square: *out is maker->square's pixels, or *owned, which is free()d.
 static th_code encode(const th_image *square, th_codec codec, int quality, const void **out,
                       uint8_t **owned, size_t *out_size, th_err *err)
@@ -167,22 +136,22 @@ static uint64_t sample_id(const th_item *item)
 th_code th_sample_make(th_sample_maker *maker, const th_pack_options *options, th_item *item,
                        unsigned char **out, size_t *out_size, th_err *err)
 {
-    th_code     rc = TH_OK;
-    uint8_t    *owned = NULL;
-    const void *image = NULL;
-    size_t      image_bytes = 0;
-    th_record   record = { .captions = maker->captions };
-    th_alpha    alpha;
-    th_filter   filter;
-    th_err      why = { 0 };
+    th_code        rc = TH_OK;
+    uint8_t       *owned = NULL;
+    const void    *image = NULL;
+    size_t         image_bytes = 0;
+    th_record      record = { .captions = maker->captions };
+    th_preparation how;
+    th_err         why = { 0 };
 
     *out = NULL;
-    TH_TRY(th_alpha_find(options->alpha, &alpha, err));
-    TH_TRY(th_filter_find(options->filter, &filter, err));
+    TH_TRY(th_preparation_find(options->alpha, options->exif, options->filter,
+                               options->size + options->margin, &how, err));
     record.caption_count = read_captions(maker, options, item);
     if (item->reason[0])
         return TH_OK;
-    rc = th_image_decode(item->image, item->image_bytes, alpha, &maker->decoded, &why);
+    rc = th_image_prepare(item->image, item->image_bytes, &how, &maker->decoded, &maker->square,
+                          &why);
     if (rc == TH_EDATA) {
         th_item_refuse(item, "%s", why.what);
         return TH_OK;
@@ -190,12 +159,6 @@ th_code th_sample_make(th_sample_maker *maker, const th_pack_options *options, t
     if (rc != TH_OK && err)
         *err = why;
     TH_TRY(rc);
-    if (strcmp(options->exif, "apply") == 0)
-        TH_TRY(th_orientation_apply(th_orientation_find(item->image, item->image_bytes),
-                                    &maker->decoded, err));
-    TH_TRY(make_square(maker, item, filter, (int)(options->size + options->margin), err));
-    if (item->reason[0])
-        return TH_OK;
     TH_TRY(th_codec_find(options->codec, &record.codec, err));
     TH_TRY(encode(&maker->square, record.codec, (int)options->quality, &image, &owned, &image_bytes,
                   err));
