@@ -2,10 +2,10 @@
 
 #include "base/hash.h"
 #include "dataloader/image/prepare.h"
+#include "dataloader/source/captions.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 #include <zlib.h>
 
 #define ZLIB_LEVEL 6
@@ -34,34 +34,11 @@ out:
     return rc;
 }
 
-// The place of the first byte that is not UTF-8, or a zero; -1 when there is none.
-static ptrdiff_t find_invalid(const char *text, size_t size)
-{
-    const utf8proc_uint8_t *bytes = (const utf8proc_uint8_t *)text;
-
-    for (size_t at = 0; at < size;) {
-        utf8proc_int32_t point;
-        utf8proc_ssize_t used = utf8proc_iterate(bytes + at, (utf8proc_ssize_t)(size - at), &point);
-        if (used <= 0 || point == 0)
-            return (ptrdiff_t)at;
-        at += (size_t)used;
-    }
-    return -1;
-}
-
-static bool is_space(char byte)
-{
-    return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\f' || byte == '\v';
-}
-
 // One line of the text: a caption, or nothing when it is blank.
 static void add_caption(th_sample_maker *maker, const th_pack_options *options, th_item *item,
                         const char *line, size_t size, int *count)
 {
-    while (size > 0 && is_space(line[0]))
-        line++, size--;
-    while (size > 0 && is_space(line[size - 1]))
-        size--;
+    th_trim_spaces(&line, &size);
     if (size == 0)
         return;
     if (size > (size_t)options->caption_bytes) {
@@ -78,7 +55,7 @@ static void add_caption(th_sample_maker *maker, const th_pack_options *options, 
 static int read_captions(th_sample_maker *maker, const th_pack_options *options, th_item *item)
 {
     int       count = 0;
-    ptrdiff_t bad = item->text ? find_invalid(item->text, item->text_bytes) : -1;
+    ptrdiff_t bad = item->text ? th_find_invalid(item->text, item->text_bytes) : -1;
 
     if (bad >= 0)
         th_item_refuse(item, "invalid UTF-8: byte %td of the captions", bad);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 th_code th_caption_place_read(const char *spec, th_caption_place *out, th_err *err)
 {
@@ -86,4 +87,31 @@ th_code th_item_take_text(th_item *item, const th_caption_place *place, char *by
     json_decref(root);
     free(bytes);
     return rc;
+}
+
+ptrdiff_t th_find_invalid(const char *text, size_t size)
+{
+    const utf8proc_uint8_t *bytes = (const utf8proc_uint8_t *)text;
+
+    for (size_t at = 0; at < size;) {
+        utf8proc_int32_t point;
+        utf8proc_ssize_t used = utf8proc_iterate(bytes + at, (utf8proc_ssize_t)(size - at), &point);
+        if (used <= 0 || point == 0)
+            return (ptrdiff_t)at;
+        at += (size_t)used;
+    }
+    return -1;
+}
+
+static bool is_space(char byte)
+{
+    return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\f' || byte == '\v';
+}
+
+void th_trim_spaces(const char **text, size_t *size)
+{
+    for (; *size > 0 && is_space((*text)[0]); (*text)++)
+        --*size;
+    while (*size > 0 && is_space((*text)[*size - 1]))
+        --*size;
 }

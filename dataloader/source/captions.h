@@ -29,4 +29,10 @@ TH_MUST_CHECK th_code th_item_add_json(th_item *item, const json_t *value, const
 TH_MUST_CHECK th_code th_item_take_text(th_item *item, const th_caption_place *place, char *bytes,
                                         size_t size, th_err *err);
 
+/* The place of the first byte that is not UTF-8, or a zero; -1 when there is none. */
+ptrdiff_t th_find_invalid(const char *text, size_t size);
+
+/* Without the spaces, tabs and carriage returns at both ends of a line. */
+void th_trim_spaces(const char **text, size_t *size);
+
 #endif

@@ -1,14 +1,12 @@
 // Pictures in a folder and those below it, each with a text of its name beside it: a/b.jpg and
-// a/b.txt, one caption a line (or a/b.json, and one of its members). In order of names; links are
-// followed, but not in circles; names that begin with a dot are passed by. A folder's names are
-// listed when the walk comes to it: memory is that of the largest one.
+// a/b.txt, one caption a line (or a/b.json, and one of its members). In the order of walk.h.
 #include "dataloader/source/captions.h"
 #include "dataloader/source/kind.h"
+#include "dataloader/source/walk.h"
 
 #include "base/file.h"
 #include "base/memory.h"
 #include <errno.h>
-#include <fts.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,11 +18,6 @@ typedef struct {
     th_caption_place place; // its member is own_spec's
     FTS             *walk;
 } picture_folder;
-
-static int by_name(const FTSENT **a, const FTSENT **b)
-{
-    return strcmp((*a)->fts_name, (*b)->fts_name);
-}
 
 // Behind the last dot of the name; NULL when it has none.
 static const char *ending_of(const char *name)
@@ -92,10 +85,8 @@ static th_code look_at(const picture_folder *f, const FTSENT *entry, th_item *ou
 {
     th_code     rc = TH_OK;
     const char *ending = ending_of(entry->fts_name);
-    const char *key = entry->fts_path + strlen(f->path);
+    const char *key = th_walk_key(entry, f->path);
 
-    while (*key == '/')
-        key++;
     th_item_start(out, f->path, key);
     *out_is_one = true;
     if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR || entry->fts_info == FTS_NS)
@@ -127,16 +118,12 @@ static th_code next(th_source *source, th_item *out, bool *out_more, th_err *err
     bool            is_one = false;
 
     while (f->walk && !is_one) {
-        errno = 0;
-        FTSENT *entry = fts_read(f->walk);
+        const FTSENT *entry;
+        TH_TRY(th_walk_next(f->walk, &entry, err));
         if (!entry) {
-            TH_CHECK(errno == 0, TH_EIO, "check the file system",
-                     "could not go through folder \"%s\": %s", f->path, strerror(errno));
             (void)fts_close(f->walk); // changes no folder, so there is nothing to go back to
             f->walk = NULL;
-        } else if (entry->fts_name[0] == '.' && entry->fts_level > 0)
-            (void)fts_set(f->walk, entry, FTS_SKIP); // fails for an unknown command only
-        else
+        } else
             TH_TRY(look_at(f, entry, out, &is_one, err));
     }
     *out_more = is_one;
@@ -175,12 +162,7 @@ th_code th_picture_folder_open(const char *path, const th_source_options *option
     TH_TRY(th_caption_place_read(f->own_spec, &f->place, err));
     for (size_t end = strlen(path); end > 1 && f->path[end - 1] == '/';)
         f->path[--end] = 0; // its last part is what samples are named by
-    TH_CHECK(th_path_exists(f->path), TH_EUSAGE, "check the path behind the colon",
-             "folder \"%s\" does not exist", path);
-    char *roots[] = { f->path, NULL };
-    f->walk = fts_open(roots, FTS_LOGICAL | FTS_NOCHDIR, by_name);
-    TH_CHECK(f->walk, TH_EIO, "check the file system", "could not open folder \"%s\": %s", path,
-             strerror(errno));
+    TH_TRY(th_walk_open(f->path, &f->walk, err));
     *out = &f->head;
     f = NULL;
 out:

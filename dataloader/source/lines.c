@@ -13,10 +13,10 @@ th_code th_lines_open(th_lines *lines, const char *path, size_t limit, th_err *e
 
     *lines = (th_lines){ .path = path, .limit = limit };
     lines->file = fopen(path, "re");
-    TH_CHECK(lines->file, errno == ENOENT ? TH_EUSAGE : TH_EIO, "check the path behind the colon",
+    TH_CHECK(lines->file, errno == ENOENT ? TH_EUSAGE : TH_EIO, "check the path",
              "could not open \"%s\": %s", path, strerror(errno));
     TH_CHECK(fstat(fileno(lines->file), &status) == 0 && S_ISREG(status.st_mode), TH_EUSAGE,
-             "name a file behind the colon", "\"%s\" is not a file", path);
+             "name a file", "\"%s\" is not a file", path);
     lines->total = status.st_size;
     if (fread(mark, 1, 3, lines->file) == 3 && memcmp(mark, "\xef\xbb\xbf", 3) == 0)
         lines->read = 3;
