@@ -36,6 +36,11 @@ th_code th_embed_texts(const th_parameters *parameters, const th_tokenizer *toke
         TH_CHECK(count > 0, TH_EUSAGE, "write at least one word", "text \"%s\" has no token",
                  texts[i]);
         count = count < room ? count : room;
+        // As in the loader: CLIP's pool is where the first end stands, and a text may spell one.
+        if (th_tokenizer_kind(tokenizer) == TH_TOKENS_CLIP)
+            for (int64_t k = 0; k < count; k++)
+                if (at[1 + k] == th_tokenizer_end(tokenizer))
+                    count = k;
         at[0] = th_tokenizer_begin(tokenizer);
         at[count + 1] = th_tokenizer_end(tokenizer);
         offsets[i + 1] = offsets[i] + count + 2;

@@ -50,6 +50,7 @@ size_t th_evaluate_bytes(const th_world *world, const th_parameters *parameters,
 // What one rank embeds: pictures [first, first + images) of the pack, with all their captions.
 typedef struct {
     int64_t   first, images, captions, room; // room for captions
+    bool      pictures_only;
     th_real  *image, *text;
     int64_t  *image_of;
     uint64_t *key;
@@ -89,7 +90,8 @@ static th_code embed_batch(const th_image_tower *images, const th_text_tower *te
     th_real *norm = NULL;
     th_code  rc = TH_OK;
 
-    while (captions < batch->caption_count && batch->sample_of[captions] < n)
+    while (!mine->pictures_only && captions < batch->caption_count &&
+           batch->sample_of[captions] < n)
         captions++;
     TH_TRY(grow_captions(mine, captions, d, err));
     TH_TRY(th_alloc((size_t)(n > captions ? n : captions), sizeof *norm, "norms", (void **)&norm,
@@ -99,7 +101,7 @@ static th_code embed_batch(const th_image_tower *images, const th_text_tower *te
     TH_TRY(th_image_forward(images, batch->pixels, n, arena, NULL, image, err));
     th_normalize_rows(image, n, d, image, norm);
 
-    th_real *text = mine->text + mine->captions * d;
+    th_real *text = captions > 0 ? mine->text + mine->captions * d : NULL;
     for (int64_t first = 0, end; first < captions; first = end) {
         for (end = first + 1; end < captions; end++)
             if (batch->offsets[end + 1] - batch->offsets[first] > EMBED_TOKENS)
@@ -195,7 +197,7 @@ static th_code exchange(th_world *world, const part *mine, int64_t images, int64
     TH_TRY(th_gather_finish(gather, err));
     for (int64_t r = 0, at = 0; r < world->size; at += (int64_t)counts[r++]) {
         size_t n = (size_t)counts[r];
-        if (r == world->rank) {
+        if (r == world->rank && n > 0) {
             memcpy(all->text + at * d, mine->text, n * (size_t)d * sizeof(th_real));
             memcpy(all->image_of + at, mine->image_of, n * sizeof(int64_t));
             memcpy(all->key + at, mine->key, n * sizeof(uint64_t));
@@ -210,18 +212,13 @@ out:
     return rc;
 }
 
-th_code th_embed_pack(th_world *world, const th_parameters *parameters, th_pack *pack,
-                      th_arena *arena, th_features *out, th_err *err)
-{
-    return th_embed_records(world, parameters, pack, th_pack_describe(pack)->records, arena, out,
-                            err);
-}
-
-th_code th_embed_records(th_world *world, const th_parameters *parameters, th_pack *pack,
-                         int64_t records, th_arena *arena, th_features *out, th_err *err)
+static th_code embed(th_world *world, const th_parameters *parameters, th_pack *pack,
+                     int64_t records, bool pictures_only, th_arena *arena, th_features *out,
+                     th_err *err)
 {
     part        mine = { .first = th_slice_first(records, world->size, world->rank),
-                         .images = th_slice_count(records, world->size, world->rank) };
+                         .images = th_slice_count(records, world->size, world->rank),
+                         .pictures_only = pictures_only };
     th_features all = { 0 };
     th_code     rc = TH_OK;
 
@@ -236,6 +233,24 @@ out:
     free(mine.image_of);
     free(mine.key);
     return rc == TH_OK ? TH_OK : th_during(err, "embedding pack \"%s\"", th_pack_folder(pack));
+}
+
+th_code th_embed_pack(th_world *world, const th_parameters *parameters, th_pack *pack,
+                      th_arena *arena, th_features *out, th_err *err)
+{
+    return embed(world, parameters, pack, th_pack_describe(pack)->records, false, arena, out, err);
+}
+
+th_code th_embed_pack_pictures(th_world *world, const th_parameters *parameters, th_pack *pack,
+                               th_arena *arena, th_features *out, th_err *err)
+{
+    return embed(world, parameters, pack, th_pack_describe(pack)->records, true, arena, out, err);
+}
+
+th_code th_embed_records(th_world *world, const th_parameters *parameters, th_pack *pack,
+                         int64_t records, th_arena *arena, th_features *out, th_err *err)
+{
+    return embed(world, parameters, pack, records, false, arena, out, err);
 }
 
 // The first caption of each picture: all that the loss looks at.

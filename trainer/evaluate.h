@@ -3,6 +3,7 @@
 #define TH_TRAINER_EVALUATE_H
 
 #include "dataloader/loader.h"
+#include "dataloader/source/picture_list.h"
 #include "trainer/run.h"
 #include "trainer/towers/tower.h"
 
@@ -22,7 +23,23 @@ void th_features_free(th_features *features); // accepts a zeroed one
 TH_MUST_CHECK th_code th_embed_pack(th_world *world, const th_parameters *parameters, th_pack *pack,
                                     th_arena *arena, th_features *out, th_err *err);
 
-/* The same of the first `records` records, for a look at what the pack as a whole would take. */
+/* Of its pictures only: no caption goes through the text tower, and out->captions is 0. */
+TH_MUST_CHECK th_code th_embed_pack_pictures(th_world *world, const th_parameters *parameters,
+                                             th_pack *pack, th_arena *arena, th_features *out,
+                                             th_err *err);
+
+/* Unit features [n, d] of pictures that are in no pack, on every rank: what a pack of
+ * `how` (size, margin, filter, alpha, exif, mean and deviation are looked at) would give them. One
+ * that cannot be read is named in the log of the rank that meets it, its row is of no use, and
+ * good[i] is false. Ranks share the pictures out and gather. Errors: TH_EIO, TH_EUSAGE, TH_EPEER.
+ * Calls: Collective. */
+TH_MUST_CHECK th_code th_embed_pictures(th_world *world, const th_parameters *parameters,
+                                        const th_picture_list *list, const th_pack_info *how,
+                                        th_arena *arena, th_real *features, bool *good,
+                                        th_err *err);
+
+/* The same as th_embed_pack of the first `records` records, for a look at what the pack as a whole
+ * would take. */
 TH_MUST_CHECK th_code th_embed_records(th_world *world, const th_parameters *parameters,
                                        th_pack *pack, int64_t records, th_arena *arena,
                                        th_features *out, th_err *err);

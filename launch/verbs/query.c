@@ -139,7 +139,8 @@ static th_code answer(const th_command_line *line, const query_options *options,
     th_code          rc = TH_OK;
 
     TH_TRY(th_trained_model_open(line->words[0], options->data, &model, err));
-    TH_TRY(th_embed_pack(&alone, &model.parameters, model.pack, &model.passes, &features, err));
+    TH_TRY(th_embed_pack_pictures(&alone, &model.parameters, model.pack, &model.passes, &features,
+                                  err));
     th_arena_rewind(&model.passes, 0);
     if (*out_k > features.images)
         *out_k = (int)features.images;
