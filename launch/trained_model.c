@@ -50,6 +50,20 @@ out:
     return rc;
 }
 
+// How pictures are prepared for weights that have no pack.
+static void set_pixels(const th_weights_about *about, th_pack_info *out)
+{
+    const th_pixels *pixels = about->pixels.known ? &about->pixels : &th_pixels_clip;
+
+    *out = (th_pack_info){
+        .size = about->model.image.size, .filter = "bicubic", .alpha = "white", .exif = "ignore"
+    };
+    for (int i = 0; i < 3; i++) {
+        out->mean[i] = (float)pixels->mean[i];
+        out->deviation[i] = (float)pixels->deviation[i];
+    }
+}
+
 static th_code open_weights(const char *path, const char *data, th_trained_model *model,
                             th_err *err)
 {
@@ -61,10 +75,12 @@ static th_code open_weights(const char *path, const char *data, th_trained_model
     TH_TRY(th_options_default(&set, 1, &model->pool, err));
     TH_TRY(th_weights_open(path, &weights, err));
     TH_TRY(th_weights_describe(weights, &about, err));
-    TH_CHECK(data, TH_EUSAGE, "name one with --data", "weights have no pack of their own");
-    TH_TRY(th_pack_open(data, &model->pack, err));
-    TH_TRY(check_pack(th_pack_describe(model->pack), data, about.model.image.size,
-                      about.model.text.vocabulary, err));
+    if (data) {
+        TH_TRY(th_pack_open(data, &model->pack, err));
+        TH_TRY(check_pack(th_pack_describe(model->pack), data, about.model.image.size,
+                          about.model.text.vocabulary, err));
+    }
+    set_pixels(&about, &model->pixels);
     TH_TRY(th_parameters_open(&about.model, &model->parameters, err));
     TH_TRY(th_weights_load(weights, &model->parameters, TH_WHOLE_MODEL, err));
     model->step = th_weights_step(weights);
@@ -73,8 +89,8 @@ out:
     return rc;
 }
 
-th_code th_trained_model_open(const char *run_or_weights, const char *data, th_trained_model *out,
-                              th_err *err)
+th_code th_trained_model_open_bare(const char *run_or_weights, const char *data,
+                                   th_trained_model *out, th_err *err)
 {
     th_trained_model model = { 0 };
     char             path[4096];
@@ -87,6 +103,23 @@ th_code th_trained_model_open(const char *run_or_weights, const char *data, th_t
         TH_TRY(open_run(run_or_weights, data, &model, err));
     else
         TH_TRY(open_weights(run_or_weights, data, &model, err));
+    if (model.pack)
+        model.pixels = *th_pack_describe(model.pack);
+    *out = model;
+out:
+    if (rc != TH_OK)
+        th_trained_model_close(&model);
+    return rc;
+}
+
+th_code th_trained_model_open(const char *run_or_weights, const char *data, th_trained_model *out,
+                              th_err *err)
+{
+    th_trained_model model = { 0 };
+    th_code          rc = TH_OK;
+
+    TH_TRY(th_trained_model_open_bare(run_or_weights, data, &model, err));
+    TH_CHECK(model.pack, TH_EUSAGE, "name one with --data", "weights have no pack of their own");
     *out = model;
 out:
     if (rc != TH_OK)

@@ -27,6 +27,7 @@ th_code th_verb_tokenize(const th_command_line *line, th_err *err);
 th_code th_verb_train(const th_command_line *line, th_err *err);
 th_code th_verb_plan(const th_command_line *line, th_err *err);
 th_code th_verb_eval(const th_command_line *line, th_err *err);
+th_code th_verb_embed(const th_command_line *line, th_err *err);
 th_code th_verb_export(const th_command_line *line, th_err *err);
 th_code th_verb_import(const th_command_line *line, th_err *err);
 th_code th_verb_query(const th_command_line *line, th_err *err);

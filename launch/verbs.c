@@ -3,6 +3,7 @@
 #include "launch/verbs/cache.h"
 #include "launch/verbs/ckpt.h"
 #include "launch/verbs/doctor.h"
+#include "launch/verbs/embed.h"
 #include "launch/verbs/eval.h"
 #include "launch/verbs/export.h"
 #include "launch/verbs/import.h"
@@ -67,6 +68,13 @@ const th_verb th_verbs[] = {
       th_verb_eval, th_eval_verb_options },
     { "query", "RUN \"a red apple\" [\"a dog\" ...] [-k 5] [--html out.html]",
       "Find the pictures that fit a text best", NULL, th_verb_query, th_query_verb_options },
+    { "embed", "RUN|weights.h5 [--images FOLDER|PACK] [--captions FILE] --out x.safetensors|x.h5",
+      "Write the features of pictures and captions, with their names",
+      "A pack without --captions brings its own. Pictures of a folder are prepared as the run's "
+      "were.\n"
+      "Weights without a pack want --tokenizer for captions. Under mpirun the ranks share the "
+      "work.\n",
+      th_verb_embed, th_embed_verb_options },
     { "import", "--from FOLDER|FILE.safetensors --out weights.h5 [--image-size 336]",
       "Turn weights of open_clip or Hugging Face into a file of thaw's",
       "What takes a RUN to look at a model takes the file as well; a run starts from it by init: "

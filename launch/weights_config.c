@@ -9,6 +9,10 @@
 #define POOL_BYTES ((size_t)4 << 20)
 #define MOST_ROWS  256
 
+const th_pixels th_pixels_clip = { true,
+                                   { 0.48145466, 0.4578275, 0.40821073 },
+                                   { 0.26862954, 0.26130258, 0.27577711 } };
+
 typedef struct {
     const char *mean, *deviation; // three numbers, split by spaces
 } pixel_texts;

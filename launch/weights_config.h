@@ -13,6 +13,8 @@ typedef struct {
     double mean[3], deviation[3]; // of pixels in [0, 1]
 } th_pixels;
 
+extern const th_pixels th_pixels_clip; // CLIP's own: what is taken where nothing tells
+
 /* The text of /config, free() it. Errors: TH_EIO. */
 TH_MUST_CHECK th_code th_weights_config_text(const th_model_config *model, const th_pixels *pixels,
                                              char **out, th_err *err);

@@ -86,11 +86,8 @@ static th_code open_pack(outgoing *model, const char *named, th_err *err)
 // How pictures are normalized: as the pack's were; else as the weights say; else as CLIP's.
 static void find_pixels(outgoing *model)
 {
-    static const th_pixels clip = { true,
-                                    { 0.48145466, 0.4578275, 0.40821073 },
-                                    { 0.26862954, 0.26130258, 0.27577711 } };
-    th_pixels             *pixels = &model->about.pixels;
-    const th_pack_info    *info = model->pack ? th_pack_describe(model->pack) : NULL;
+    th_pixels          *pixels = &model->about.pixels;
+    const th_pack_info *info = model->pack ? th_pack_describe(model->pack) : NULL;
 
     if (info) {
         pixels->known = true;
@@ -100,7 +97,7 @@ static void find_pixels(outgoing *model)
         }
     } else if (!pixels->known) {
         th_warn("nothing tells how pixels were normalized: CLIP's mean and deviation are written");
-        *pixels = clip;
+        *pixels = th_pixels_clip;
     }
 }
 
