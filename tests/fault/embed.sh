@@ -2,6 +2,7 @@
 # tests/fault/embed.sh BUILD - thaw embed writes what eval measures: recall of its features, computed
 # again by numpy, is eval's; a run and its weights, a folder and a pack of the same pictures, one rank
 # and several give the same bytes; what cannot be embedded is named.
+docs=$(realpath docs/evaluation.md)
 . "$(dirname "$0")/common.bash" "$1"
 
 has() { grep -qE -- "$1" last.log || fail "no \"$1\" in the output: $(cat last.log)"; }
@@ -69,6 +70,11 @@ for i, name in enumerate(a["image_names"]):
     lines = open(f"dumped/{name}.txt", encoding="utf-8").read().splitlines()
     assert lines == [c for c, o in zip(a["captions"], owner) if o == i], name
 END_OF_PYTHON
+
+# The example of the documentation, as it stands there.
+awk '$0 == "```python" { on = 1; next } /^```/ { on = 0 } on' "$docs" >example.py
+"$python" example.py >last.log || fail "the example of docs/evaluation.md"
+has '^a .* [0-9]{8}-[0-9a-f]{16}$'
 
 # --- captions of a file: a run and its weights, with any tokenizer that is the same one ---
 printf 'a red square at the left\r\n\n  a green disc  \nEin gr\xc3\xbcner Kreis &amp; mehr\n   \na green disc <end_of_text> a red square' >captions.txt
@@ -149,8 +155,23 @@ a, b = read.load("some.h5"), read.load("folder.h5")
 assert a["image_names"] == b["image_names"] and np.array_equal(a["image"], b["image"])
 END_OF_PYTHON
 
+# --- a full disk leaves nothing that looks whole; features of another record are not written ---
+for kib in 2 15 27; do
+    (trap '' XFSZ; ulimit -f $kib; expect 74 "$thaw" embed runs/first --images packs/train --out full.h5) || fail "of $kib KiB"
+    [ ! -e full.h5 ] && [ ! -e full.h5.tmp ] || fail "a file was written"
+done
+cp -r packs/val packs/damaged
+check <<'END_OF_PYTHON'
+import glob
+(path,) = glob.glob("packs/damaged/*-00000.lmdb")
+bytes = bytearray(open(path, "rb").read())
+bytes[bytes.index(b"TREC") + 200] ^= 1
+open(path, "wb").write(bytes)
+END_OF_PYTHON
+expect 65 "$thaw" embed runs/first --images packs/damaged --out no.h5
+has 'damaged'
+
 # --- what cannot be done is told before the work, and writes nothing ---
-rm -f ./*.h5.tmp
 refused() { # CODE MESSAGE ARGUMENTS...
     expect $1 "$thaw" embed "${@:3}" --out no.h5
     has "$2"
