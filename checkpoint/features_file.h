@@ -26,8 +26,8 @@ typedef struct {
 TH_MUST_CHECK th_code th_features_file_check(const char *path, th_err *err);
 
 /* Writes, flushes and publishes; of two files the names are published first, so that features
- * without names are never seen. Errors: TH_EUSAGE (the path), TH_EDATA: a name is not UTF-8;
- * TH_EIO.
+ * without names are never seen. Errors: TH_EUSAGE (the path); TH_EDATA: a name is not UTF-8, which
+ * JSON cannot hold; TH_EIO.
  */
 TH_MUST_CHECK th_code th_features_file_write(const char *path, const th_features_content *content,
                                              th_err *err);
