@@ -1,6 +1,6 @@
 # launch/packages.sh - the Debian packages that thaw needs, listed once. Source it, then call
 #
-#     thaw_install_packages build test demo     # any of the four lists
+#     thaw_install_packages build test demo     # any of the five lists
 #
 # It installs what is missing and nothing else, and says so before it does.
 
@@ -10,10 +10,12 @@ thaw_packages_build="build-essential cmake ninja-build pkg-config libopenmpi-dev
     libjpeg62-turbo-dev libpng-dev libwebp-dev libutf8proc-dev libxxhash-dev libarchive-dev
     libhwloc-dev libcmocka-dev"
 thaw_packages_test="git procps clang-format clang-tidy hdf5-tools lmdb-utils python3-h5py python3-lmdb
-    python3-numpy python3-pil clang libclang-rt-14-dev"
+    python3-numpy python3-pil clang libclang-rt-14-dev dataset-fashion-mnist"
 # What the reference tests compare with, beside what pip gets (tests/parity/install.sh).
 thaw_packages_parity="python3-torch python3-torchvision python3-pip unicode-cldr-core iso-codes"
 thaw_packages_demo="libexpat1-dev fonts-noto-color-emoji unicode-cldr-core"
+# For launch/examples/fashion_mnist.sh.
+thaw_packages_fashion="dataset-fashion-mnist"
 
 thaw_install_packages() {
     local list name package missing="" as_root=""
