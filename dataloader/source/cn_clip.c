@@ -196,7 +196,7 @@ static th_code read_picture(cn_clip *c, th_item *out, th_err *err)
                        lines->number, LINE_BYTES);
     if (!out->reason[0])
         TH_TRY(add_texts(c, image, out, err));
-    if (out->reason[0])
+    if (out->reason[0] || c->head.skim)
         goto out;
     size_t size = lines->size - length - 1;
     out->image = malloc(size / 4 * 3 + 3);

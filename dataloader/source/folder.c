@@ -97,7 +97,8 @@ static th_code look_at(const picture_folder *f, const FTSENT *entry, th_item *ou
         if (entry->fts_info == FTS_D || entry->fts_info == FTS_DP)
             *out_is_one = false;
         else {
-            TH_TRY(th_item_read_picture(out, f->path, key, false, "in the folder", err));
+            if (!f->head.skim)
+                TH_TRY(th_item_read_picture(out, f->path, key, false, "in the folder", err));
             TH_TRY(read_text(f, entry->fts_path, out, err));
         }
     } else if (entry->fts_info == FTS_F && ending && strcasecmp(ending, f->place.ending) == 0 &&

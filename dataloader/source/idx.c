@@ -182,7 +182,7 @@ static th_code read_sample(idx *x, th_item *out, th_err *err)
         end_with(x, out, &x->labels, "damaged file", why[0] ? why : "it ends too early");
     else
         TH_TRY(add_captions(x, label, out, err));
-    if (out->reason[0])
+    if (out->reason[0] || x->head.skim)
         goto out;
     for (size_t i = pixels; i-- > 0;) // from the end: grey stands in front of what it becomes
         memset(image->pixels + 3 * i, image->pixels[i], 3);

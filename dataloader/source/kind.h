@@ -10,6 +10,9 @@
 struct th_source {
     th_code (*next)(th_source *source, th_item *out, bool *out_more, th_err *err);
     void (*close)(th_source *source);
+    void (*enter)(th_source *source, int64_t piece); // NULL: one piece
+    int64_t              pieces;                     // 0: one
+    bool                 skim;                       // pictures are passed by
     atomic_int_least64_t done_bytes;
     int64_t              total_bytes;
 };

@@ -58,8 +58,9 @@ static th_code next(th_source *source, th_item *out, bool *out_more, th_err *err
         }
         give(&rows->row, &rows->has_row, &rows->sample);
         rows->collecting = true;
-        TH_TRY(th_item_read_picture(&rows->sample, rows->folder, rows->sample.key,
-                                    rows->absolute_is_fine, rows->where, err));
+        if (!rows->head.skim)
+            TH_TRY(th_item_read_picture(&rows->sample, rows->folder, rows->sample.key,
+                                        rows->absolute_is_fine, rows->where, err));
     }
 out:
     return rc;

@@ -115,6 +115,29 @@ th_code th_source_next(th_source *source, th_item *out, bool *out_more, th_err *
     return source->next(source, out, out_more, err);
 }
 
+void th_source_skim(th_source *source, bool on)
+{
+    source->skim = on;
+}
+
+int64_t th_source_pieces(const th_source *source)
+{
+    return source->enter ? source->pieces : 1;
+}
+
+th_code th_source_enter(th_source *source, int64_t piece, th_err *err)
+{
+    th_code rc = TH_OK;
+
+    TH_CHECK(piece >= 0 && piece < th_source_pieces(source), TH_EIO, "report this",
+             "a source has %lld pieces, and no number %lld", (long long)th_source_pieces(source),
+             (long long)piece);
+    if (source->enter)
+        source->enter(source, piece);
+out:
+    return rc;
+}
+
 void th_source_progress(const th_source *source, int64_t *out_done, int64_t *out_total)
 {
     *out_done = atomic_load(&source->done_bytes);

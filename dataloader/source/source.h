@@ -57,6 +57,18 @@ void                  th_source_close(th_source *source);
  */
 TH_MUST_CHECK th_code th_source_next(th_source *source, th_item *out, _Bool *out_more, th_err *err);
 
+/* Skimming: the samples come without their pictures, which are not read; image_bytes is the size
+ * where it is known at no cost, else 0. For captions, for counting, and for passing by: there are
+ * as many items as when reading, in the same order; what is wrong with a picture goes unnoticed. */
+void th_source_skim(th_source *source, _Bool on);
+
+/* The pieces that can be read on their own: tars. Any other source is one piece. */
+int64_t th_source_pieces(const th_source *source);
+
+/* Goes to the beginning of a piece; what comes then, until the end, are its samples alone. A source
+ * of one piece can be entered before its first sample only. Errors: TH_EIO. */
+TH_MUST_CHECK th_code th_source_enter(th_source *source, int64_t piece, th_err *err);
+
 /* How much was read so far and in all, for progress: bytes, or pictures of a list; zeros when
  * nobody can know. Any thread. */
 void th_source_progress(const th_source *source, int64_t *out_done, int64_t *out_total);

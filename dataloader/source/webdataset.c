@@ -27,12 +27,13 @@ typedef struct {
     char                 *own_spec;
     char                **files;
     size_t                file_count, file_at; // file_at: the open one, or the next
+    size_t                file_end;            // where reading ends: behind the piece entered
     struct archive       *tar;                 // NULL: none is open
     int                   fd;
-    int64_t               finished_bytes; // of the files before this one
-    struct archive_entry *member;         // read, but not yet put into a sample
-    th_item               sample;         // being collected, when `collecting`
-    bool                  collecting;
+    int64_t               finished_bytes;          // of the files before this one
+    struct archive_entry *member;                  // read, but not yet put into a sample
+    th_item               sample;                  // being collected, when `collecting`
+    bool                  collecting, has_picture; // has_picture: also when it is passed by
     th_item               damage; // of the tar: given after the sample, when `damaged`
     bool                  damaged;
     th_key_set            seen; // in this tar
@@ -158,8 +159,10 @@ static member_kind kind_of(const webdataset *w, struct archive_entry *member, si
     return th_is_picture_ending(dot + 1) ? PICTURE : NOT_OURS;
 }
 
-// Reads the member's bytes. A tar that ends in the middle is closed.
-static th_code read_bytes(webdataset *w, size_t limit, void **out, size_t *out_size, th_err *err)
+// Reads the member's bytes; with `pass_by` no more than their number. A tar that ends in the middle
+// is closed, and is an item of its own, as it is when the member is passed by.
+static th_code read_bytes(webdataset *w, size_t limit, bool pass_by, void **out, size_t *out_size,
+                          th_err *err)
 {
     th_code  rc = TH_OK;
     th_item *sample = &w->sample;
@@ -171,6 +174,10 @@ static th_code read_bytes(webdataset *w, size_t limit, void **out, size_t *out_s
                        path_of(w->member), (long long)size, limit);
         return TH_OK;
     }
+    if (pass_by) {
+        *out_size = (size_t)size;
+        return TH_OK;
+    }
     bytes = malloc((size_t)size + 1);
     TH_CHECK(bytes, TH_EIO, "free some memory",
              "could not read %lld bytes of \"%s\": out of memory", (long long)size,
@@ -178,6 +185,7 @@ static th_code read_bytes(webdataset *w, size_t limit, void **out, size_t *out_s
     la_ssize_t got = archive_read_data(w->tar, bytes, (size_t)size);
     if (got != size) {
         th_item_refuse(sample, "truncated tar: %s", got < 0 ? tar_error(w) : "a member is cut");
+        set_damage(w, "truncated tar", "it ends within a member, and others may be missing");
         finish_tar(w);
         goto out;
     }
@@ -196,17 +204,19 @@ static th_code add_member(webdataset *w, member_kind kind, th_err *err)
 
     if (th_path_escapes(path_of(w->member), false))
         th_item_refuse(sample, "unsafe path: %s leads out of the tar", path_of(w->member));
-    if (kind == PICTURE ? sample->image != NULL : sample->text != NULL)
+    if (kind == PICTURE ? w->has_picture : sample->text != NULL)
         th_item_refuse(sample, "duplicate key: two %s under one key",
                        kind == PICTURE ? "pictures" : "texts");
     if (sample->reason[0]) // its data is skipped with the next header
         goto out;
-    if (kind == PICTURE)
-        TH_TRY(read_bytes(w, TH_SOURCE_IMAGE_BYTES, &sample->image, &sample->image_bytes, err));
-    else {
+    if (kind == PICTURE) {
+        w->has_picture = true;
+        TH_TRY(read_bytes(w, TH_SOURCE_IMAGE_BYTES, w->head.skim, &sample->image,
+                          &sample->image_bytes, err));
+    } else {
         void  *text = NULL;
         size_t size = 0;
-        TH_TRY(read_bytes(w, TH_SOURCE_TEXT_BYTES, &text, &size, err));
+        TH_TRY(read_bytes(w, TH_SOURCE_TEXT_BYTES, false, &text, &size, err));
         if (text)
             TH_TRY(th_item_take_text(sample, &w->place, text, size, err));
     }
@@ -222,6 +232,7 @@ static th_code start_sample(webdataset *w, const char *key, th_err *err)
 
     th_item_start(&w->sample, w->files[w->file_at], key);
     w->collecting = true;
+    w->has_picture = false;
     TH_TRY(th_key_set_add(&w->seen, key, &is_new, err));
     if (!is_new)
         th_item_refuse(&w->sample, "duplicate key: it stands in this tar before");
@@ -231,7 +242,7 @@ out:
 
 static void give_sample(webdataset *w, th_item *out)
 {
-    if (!w->sample.image)
+    if (!w->has_picture)
         th_item_refuse(&w->sample, "missing picture: no jpg, jpeg, png or webp member");
     if (!w->sample.text)
         th_item_refuse(&w->sample, "missing caption: no %s member", w->place.ending);
@@ -286,7 +297,7 @@ static th_code next(th_source *source, th_item *out, bool *out_more, th_err *err
             w->damaged = false;
             return TH_OK;
         }
-        if (!w->tar && w->file_at == w->file_count) {
+        if (!w->tar && w->file_at == w->file_end) {
             *out_more = false;
             return TH_OK;
         }
@@ -301,14 +312,30 @@ out:
     return rc;
 }
 
-static void close_source(th_source *source)
+// Leaves the tar at hand, and what was read of it and not yet given.
+static void leave(webdataset *w)
 {
-    webdataset *w = (webdataset *)source;
-
     close_tar(w);
     th_key_set_clear(&w->seen);
     if (w->collecting)
         th_item_free(&w->sample);
+    w->collecting = w->damaged = false;
+}
+
+static void enter(th_source *source, int64_t piece)
+{
+    webdataset *w = (webdataset *)source;
+
+    leave(w);
+    w->file_at = (size_t)piece;
+    w->file_end = w->file_at + 1;
+}
+
+static void close_source(th_source *source)
+{
+    webdataset *w = (webdataset *)source;
+
+    leave(w);
     th_paths_free(w->files, w->file_count);
     free(w->own_spec);
     free(w);
@@ -326,12 +353,15 @@ th_code th_webdataset_open(const char *path, const th_source_options *options, t
     w->fd = -1;
     w->head.next = next;
     w->head.close = close_source;
+    w->head.enter = enter;
     if (options->captions) {
         w->own_spec = strdup(options->captions);
         TH_CHECK(w->own_spec, TH_EIO, "free some memory", "could not open tars: out of memory");
     }
     TH_TRY(th_caption_place_read(w->own_spec, &w->place, err));
     TH_TRY(th_paths_match(path, &w->files, &w->file_count, err));
+    w->head.pieces = (int64_t)w->file_count;
+    w->file_end = w->file_count;
     for (size_t i = 0; i < w->file_count; i++) {
         struct stat status;
         if (stat(w->files[i], &status) == 0)
