@@ -1,18 +1,15 @@
-// Two passes. The first reads, judges, resizes and encodes; records without tokens go to the spools
-// of the train and the validation part. Then the tokenizer is trained, if asked, and the second
-// pass tokenizes each spool into shards. dataset.json comes last, so what is there is whole.
+// The steps of packing, in the order of packer.h: take the folders, look at the source, pack the
+// units that are missing, commit. With ranks, each step ends with an agreement.
 #include "dataloader/packer.h"
 
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/memory.h"
-#include "base/philox.h"
-#include "dataloader/packer_ordered.h"
-#include "dataloader/packer_part.h"
-#include "dataloader/packer_quarantine.h"
-#include "dataloader/packer_sample.h"
+#include "dataloader/packer_begun.h"
+#include "dataloader/packer_commit.h"
+#include "dataloader/packer_work.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,31 +17,25 @@
 #include <unistd.h>
 
 #define TICK_SECONDS 0.2
-#define VAL_SEED     0 // the split is part of the format: a sample's key alone decides
 #define VAL_SUFFIX   "-val"
-
-typedef enum { TRAIN, VAL, PARTS } part_name;
+#define MOST_MERGES  ((size_t)1 << 30) // bytes
 
 typedef struct {
     const th_pack_options *options;
-    int                    threads;
+    const th_pack_team    *team;
     th_source             *source;
-    th_pack_part           parts[PARTS];
-    th_sample_maker       *makers; // one a thread
-    th_quarantine          quarantine;
+    th_new_folder          folders[TH_PARTS];
+    th_folder_state        state; // of the train part's; rank 0
+    th_survey              survey;
     th_tokenizer          *tokenizer;
+    char                  *missing; // [units] 1: to be packed
+    int                    units;
+    th_tally               tally;
     th_pack_report         report;
     double                 started, ticked;
-    int64_t                bytes_before; // second pass: of the part that is done
     void (*progress)(void *context, const th_pack_progress *now);
     void *context;
 } packer;
-
-typedef struct {
-    th_item        item;
-    unsigned char *record; // NULL: refused
-    size_t         record_size;
-} sample;
 
 static double now(void)
 {
@@ -65,199 +56,29 @@ static void report_progress(packer *p, bool always)
     p->progress(p->context, &p->report.total);
 }
 
-// --- first pass ---
-
-static th_code take(void *context, void *slot, bool *out_more, th_err *err)
+static th_code agree(const packer *p, th_code rc, th_err *err)
 {
-    packer *p = context;
-    sample *s = slot;
-
-    return th_source_next(p->source, &s->item, out_more, err);
+    return p->team->agree(p->team->context, rc, err);
 }
 
-static th_code make(void *context, int thread, void *slot, th_err *err)
+static th_code share(const packer *p, void *bytes, size_t size, th_err *err)
 {
-    packer *p = context;
-    sample *s = slot;
-
-    if (s->item.reason[0])
-        return TH_OK;
-    return th_sample_make(&p->makers[thread], p->options, &s->item, &s->record, &s->record_size,
-                          err);
+    return p->team->share(p->team->context, bytes, size, err);
 }
 
-static void clear(void *context, void *slot)
+// --- the folders ---
+
+static int count_threads(const th_pack_options *options, int host_ranks)
 {
-    sample *s = slot;
-
-    (void)context;
-    th_item_free(&s->item);
-    free(s->record);
-    *s = (sample){ 0 };
-}
-
-// A pure function of the key: the same picture is on the same side in every pack of the data.
-static part_name part_of(const th_pack_options *options, const char *key)
-{
-    th_rng rng;
-
-    th_rng_init(&rng, VAL_SEED, TH_FOR_PACK, 0, th_hash(key, strlen(key)));
-    return th_rng_uniform(&rng) < options->val ? VAL : TRAIN;
-}
-
-static th_code give(void *context, void *slot, th_err *err)
-{
-    packer           *p = context;
-    sample           *s = slot;
-    th_pack_progress *total = &p->report.total;
-    th_code           rc = TH_OK;
-
-    total->read++;
-    if (s->record) {
-        part_name part = part_of(p->options, s->item.key);
-        TH_TRY(th_pack_part_add(&p->parts[part], s->record, s->record_size, err));
-        if (part == TRAIN)
-            total->packed++;
-        else
-            total->packed_val++;
-    } else {
-        TH_TRY(th_quarantine_add(&p->quarantine, &s->item, &p->report, err));
-        total->quarantined++;
-    }
-    clear(p, s);
-out:
-    return rc;
-}
-
-static void tick_first(void *context)
-{
-    packer *p = context;
-
-    th_source_progress(p->source, &p->report.total.bytes_done, &p->report.total.bytes_total);
-    report_progress(p, false);
-}
-
-static th_code first_pass(packer *p, th_err *err)
-{
-    th_code                 rc = TH_OK;
-    const th_pack_progress *total = &p->report.total;
-    void                   *memory;
-    th_ordered_job          job = { .context = p,
-                                    .threads = p->threads,
-                                    .slot_bytes = sizeof(sample),
-                                    .take = take,
-                                    .work = make,
-                                    .give = give,
-                                    .tick = tick_first,
-                                    .drop = clear };
-
-    TH_TRY(th_alloc((size_t)p->threads, sizeof *p->makers, "packing", &memory, err));
-    p->makers = memory;
-    TH_TRY(th_ordered_run(&job, err));
-    for (int i = 0; i < p->threads; i++) // before the tokenizer needs the memory
-        th_sample_maker_close(&p->makers[i]);
-    TH_TRY(th_quarantine_commit(&p->quarantine, &p->report, err));
-    TH_CHECK(total->packed > 0, TH_EDATA, "see quarantine.jsonl in the folder of the pack",
-             "nothing could be packed from %s: %lld samples, %lld quarantined, mostly for: %s",
-             p->options->from, (long long)total->read, (long long)total->quarantined,
-             p->report.reason_count > 0 ? p->report.reasons[0].reason : "no reason");
-    TH_CHECK(p->options->val == 0 || total->packed_val > 0, TH_EUSAGE, "use a larger val",
-             "of %lld samples none fell to the validation pack", (long long)total->packed);
-out:
-    return rc;
-}
-
-// --- tokenizer ---
-
-static th_cleanup cleanup_of(const th_pack_options *options)
-{
-    th_cleanup cleanup = TH_CLEANUP_DEFAULT;
-
-    if (options->cleanup)
-        (void)th_cleanup_find(options->cleanup, &cleanup);
-    return cleanup;
-}
-
-static void tick_training(void *context)
-{
-    report_progress(context, false);
-}
-
-static th_code train_tokenizer(packer *p, th_err *err)
-{
-    th_code           rc = TH_OK;
-    th_caption_reader reader = { .part = &p->parts[TRAIN], .tick = tick_training, .context = p };
-    th_cleanup        cleanup = cleanup_of(p->options);
-    char             *merges = NULL;
-    size_t            size;
-
-    TH_TRY(th_spool_rewind(p->parts[TRAIN].spool, err));
-    rc = th_tokenizer_train(th_caption_reader_next, &reader, p->options->bpe, cleanup, &merges,
-                            &size, err);
-    if (reader.rc != TH_OK) { // the captions ended there, and not because there were no more
-        rc = reader.rc;
-        if (err)
-            *err = reader.err;
-    }
-    TH_TRY(rc);
-    TH_TRY(th_tokenizer_open_as(merges, size, cleanup, &p->tokenizer, err));
-out:
-    free(merges);
-    free(reader.buffer);
-    free(reader.scratch.bytes);
-    return rc == TH_OK ? TH_OK : th_during(err, "training the tokenizer");
-}
-
-// --- second pass ---
-
-static void tick_second(void *context, int64_t done_bytes)
-{
-    packer *p = context;
-
-    p->report.total.bytes_done = p->bytes_before + done_bytes;
-    report_progress(p, false);
-}
-
-static int part_count(const packer *p)
-{
-    return p->options->val > 0 ? PARTS : 1;
-}
-
-static th_code second_pass(packer *p, th_err *err)
-{
-    th_code           rc = TH_OK;
-    th_pack_progress *total = &p->report.total;
-
-    total->tokenizing = true;
-    total->bytes_done = total->bytes_total = 0;
-    for (int i = 0; i < part_count(p); i++)
-        total->bytes_total += th_spool_bytes(p->parts[i].spool);
-    if (!p->tokenizer)
-        TH_TRY(train_tokenizer(p, err));
-    for (int i = 0; i < part_count(p); i++) {
-        TH_TRY(th_pack_part_write(&p->parts[i], p->options, p->tokenizer, p->threads, tick_second,
-                                  p, err));
-        p->bytes_before += th_spool_bytes(p->parts[i].spool);
-    }
-    // The train pack last: as long as it has no dataset.json, the same command begins anew.
-    for (int i = part_count(p) - 1; i >= 0; i--)
-        TH_TRY(th_pack_part_commit(&p->parts[i], p->options, p->tokenizer, err));
-out:
-    return rc;
-}
-
-// --- all of it ---
-
-static int count_threads(const th_pack_options *options)
-{
+    long      online = sysconf(_SC_NPROCESSORS_ONLN), cores = online;
     cpu_set_t set;
 
     if (options->threads > 0)
         return (int)options->threads;
     if (sched_getaffinity(0, sizeof set, &set) == 0) // what Slurm gave us, not what the node has
-        return CPU_COUNT(&set);
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online > 0 ? (int)online : 1;
+        cores = CPU_COUNT(&set);
+    cores /= cores == online ? host_ranks : 1; // ranks that are not bound share the host
+    return cores > 0 ? (int)cores : 1;
 }
 
 static th_code check_options(const th_pack_options *options, th_err *err)
@@ -280,70 +101,370 @@ out:
     return rc;
 }
 
-static th_code open_parts(packer *p, th_err *err)
+static th_code name_folders(packer *p, th_err *err)
 {
-    th_code       rc = TH_OK;
-    bool          left = false;
-    char          path[PATH_MAX];
-    th_pack_part *train = &p->parts[TRAIN];
+    th_code        rc = TH_OK;
+    char           path[PATH_MAX];
+    th_new_folder *train = &p->folders[TH_PART_TRAIN];
 
-    TH_TRY(th_pack_part_open(p->options->to, false, train, &left, err));
-    if (p->options->val > 0) {
-        TH_CHECK(snprintf(path, sizeof path, "%s" VAL_SUFFIX, train->folder.path) <
-                     (int)sizeof path,
-                 TH_EUSAGE, "use a shorter path", "path of pack \"%.100s...\" is too long",
-                 train->folder.path);
-        // A validation pack beside an unfinished train pack is a part of the same unfinished work.
-        TH_TRY(th_pack_part_open(path, left, &p->parts[VAL], NULL, err));
-    }
-    TH_TRY(th_quarantine_open(&p->quarantine, train->folder.path, err));
+    TH_TRY(th_new_folder_name(p->options->to, train, err));
+    TH_CHECK(snprintf(path, sizeof path, "%s" VAL_SUFFIX, train->path) < (int)sizeof path,
+             TH_EUSAGE, "use a shorter path", "path of pack \"%.100s...\" is too long",
+             train->path);
+    if (p->options->val > 0)
+        TH_TRY(th_new_folder_name(path, &p->folders[TH_PART_VAL], err));
 out:
     return rc;
 }
 
-static void fill_report(packer *p, th_pack_report *out)
-{
-    int64_t tokens = 0;
+static const char fix_pack[] = "name a folder that does not exist yet, or remove this one";
 
-    for (int i = 0; i < part_count(p); i++) {
-        p->report.captions += p->parts[i].captions;
-        tokens += p->parts[i].tokens;
+// A validation pack beside an unfinished train pack is a part of the same unfinished work.
+static th_code take_val(packer *p, th_err *err)
+{
+    th_code         rc = TH_OK;
+    th_folder_state state;
+    th_new_folder  *val = &p->folders[TH_PART_VAL];
+
+    TH_TRY(th_new_folder_take(val, &state, err));
+    if (p->state == TH_FOLDER_BEGUN || p->state == TH_FOLDER_DONE)
+        return TH_OK;
+    TH_CHECK(p->state == TH_FOLDER_LEFT || state != TH_FOLDER_PACK, TH_EUSAGE, fix_pack,
+             "\"%s\" is a pack already", val->path);
+    TH_TRY(th_new_folder_clean(val, err));
+out:
+    return rc;
+}
+
+static th_code take_folders(packer *p, th_err *err)
+{
+    th_code        rc = TH_OK;
+    th_new_folder *train = &p->folders[TH_PART_TRAIN];
+    char          *text = NULL;
+
+    TH_TRY(th_new_folder_take(train, &p->state, err));
+    TH_CHECK(p->state != TH_FOLDER_PACK, TH_EUSAGE, fix_pack, "\"%s\" is a pack already",
+             train->path);
+    if (p->state == TH_FOLDER_BEGUN || p->state == TH_FOLDER_DONE) {
+        TH_TRY(th_begun_print(p->options, NULL, NULL, &text, err));
+        TH_TRY(th_begun_check(train, text, err));
     }
+    if (p->options->val > 0)
+        TH_TRY(take_val(p, err));
+    if (p->state == TH_FOLDER_LEFT)
+        TH_TRY(th_new_folder_clean(train, err));
+    TH_CHECK(unlinkat(train->lock, TH_PACK_STOP, 0) == 0 || errno == ENOENT, TH_EIO,
+             "check that the folder is writable", "could not remove \"%s/" TH_PACK_STOP "\": %s",
+             train->path, strerror(errno));
+out:
+    free(text);
+    return rc;
+}
+
+// --- the first look ---
+
+static void tick_look(void *context, int64_t samples)
+{
+    packer *p = context;
+
+    p->report.total.read = samples;
+    th_source_progress(p->source, &p->report.total.done, &p->report.total.to_do);
+    report_progress(p, false);
+}
+
+// The tokenizer that an earlier start has trained.
+static th_code reopen_tokenizer(packer *p, th_err *err)
+{
+    th_code rc = TH_OK;
+    char    path[PATH_MAX], *text = NULL;
+    size_t  size;
+
+    TH_CHECK(th_path_join(path, sizeof path, p->folders[TH_PART_TRAIN].path, TH_TOKENIZER_MERGES),
+             TH_EUSAGE, "use a shorter path", "path of pack \"%.100s...\" is too long",
+             p->folders[TH_PART_TRAIN].path);
+    if (!th_path_exists(path))
+        return TH_OK; // there was no caption to train one on
+    TH_TRY(th_file_read(path, MOST_MERGES, &text, &size, err));
+    TH_TRY(th_tokenizer_open_as(text, size, th_pack_cleanup(p->options), &p->tokenizer, err));
+out:
+    free(text);
+    return rc;
+}
+
+// Rank 0 looks for all, and notes what the pack is begun with, or compares.
+static th_code look(packer *p, th_err *err)
+{
+    th_code              rc = TH_OK;
+    const th_new_folder *folder = &p->folders[TH_PART_TRAIN];
+    bool                 begun = p->state == TH_FOLDER_BEGUN, trains = !p->options->tokenizer;
+    char                *text = NULL;
+
+    p->report.total.looking = true;
+    if (begun && trains)
+        TH_TRY(reopen_tokenizer(p, err));
+    TH_TRY(th_survey_take(p->source, p->options, tick_look, p, &p->survey,
+                          trains && !begun ? &p->tokenizer : NULL, err));
+    TH_CHECK(p->options->val == 0 || p->survey.in_val > 0 || p->survey.captioned == 0, TH_EUSAGE,
+             "use a larger val", "of %lld samples none fell to the validation pack",
+             (long long)p->survey.captioned);
+    TH_TRY(th_begun_print(p->options, &p->survey, p->tokenizer, &text, err));
+    if (begun)
+        TH_TRY(th_begun_check(folder, text, err));
+    else {
+        if (p->tokenizer)
+            TH_TRY(th_pack_write_tokenizer(folder, p->tokenizer, err));
+        TH_TRY(th_begun_write(folder, text, err));
+    }
+out:
+    free(text);
+    return rc;
+}
+
+// What rank 0 has seen, to all; each looks at its own files too.
+static th_code share_look(packer *p, th_err *err)
+{
+    th_code rc = TH_OK;
+    int64_t pieces = p->survey.pieces;
+    void   *memory = NULL;
+    bool    has_tokenizer = p->tokenizer != NULL;
+
+    TH_TRY(share(p, &pieces, sizeof pieces, err));
+    TH_TRY(share(p, &has_tokenizer, sizeof has_tokenizer, err));
+    if (p->team->rank != 0) {
+        if (pieces != th_source_pieces(p->source))
+            rc = th_fail(err, TH_EUSAGE, "let all nodes see the same files", __FILE__, __LINE__,
+                         "source \"%s\" has %lld files on rank 0, and %lld here", p->options->from,
+                         (long long)pieces, (long long)th_source_pieces(p->source));
+        if (rc == TH_OK)
+            rc = th_alloc((size_t)pieces + 1, sizeof *p->survey.first, "a survey", &memory, err);
+        if (rc == TH_OK) {
+            p->survey = (th_survey){ .pieces = pieces, .first = memory };
+            if (has_tokenizer && !p->tokenizer)
+                rc = reopen_tokenizer(p, err);
+        }
+    }
+    TH_TRY(agree(p, rc, err));
+    TH_TRY(share(p, p->survey.first, (size_t)(pieces + 1) * sizeof *p->survey.first, err));
+out:
+    return rc;
+}
+
+// --- the units ---
+
+// Which are missing: rank 0 looks for all, as what others see of a shared disk may be old.
+static th_code find_missing(packer *p, th_err *err)
+{
+    th_code rc = TH_OK;
+
+    for (int i = 0; i < p->units; i++) {
+        th_unit unit;
+        bool    there;
+        TH_TRY(th_unit_read(p->folders, i, &unit, &there, err));
+        p->missing[i] = !there;
+        p->report.kept += there ? unit.tally.read : 0;
+        if (there)
+            th_unit_close(&unit);
+    }
+out:
+    return rc;
+}
+
+static bool tick_work(void *context, const th_tally *tally, int64_t samples)
+{
+    packer           *p = context;
+    th_pack_progress *total = &p->report.total;
+    bool              due = now() - p->ticked >= TICK_SECONDS;
+    char              path[PATH_MAX];
+
+    total->read = total->done = tally->read;
+    total->packed = tally->packed[TH_PART_TRAIN];
+    total->packed_val = tally->packed[TH_PART_VAL];
+    total->quarantined = tally->refused;
+    total->to_do = samples;
+    report_progress(p, false);
+    if (p->team->ranks == 1 || !due)
+        return true;
+    p->ticked = now();
+    return !th_path_join(path, sizeof path, p->folders[TH_PART_TRAIN].path, TH_PACK_STOP) ||
+           !th_path_exists(path);
+}
+
+// Other ranks are in the middle of their units, and look for this file now and then.
+static void stop_others(const packer *p)
+{
+    char path[PATH_MAX];
+
+    if (p->team->ranks == 1 ||
+        !th_path_join(path, sizeof path, p->folders[TH_PART_TRAIN].path, TH_PACK_STOP))
+        return;
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (fd >= 0)
+        (void)close(fd); // if it could not be made, they learn of it when they are done
+}
+
+static th_code pack_units(packer *p, th_err *err)
+{
+    th_code      rc = TH_OK;
+    void        *memory = NULL;
+    th_pack_work work = { .options = p->options,
+                          .threads = count_threads(p->options, p->team->host_ranks),
+                          .folders = p->folders,
+                          .survey = &p->survey,
+                          .tokenizer = p->tokenizer,
+                          .units = p->units,
+                          .tick = tick_work,
+                          .context = p };
+
+    TH_TRY(th_alloc((size_t)p->units + 1, 1, "a list of shards", &memory, err));
+    p->missing = memory;
+    if (p->team->rank == 0)
+        rc = find_missing(p, err);
+    TH_TRY(agree(p, rc, err));
+    TH_TRY(share(p, p->missing, (size_t)p->units, err));
+    for (int i = 0, turn = 0; i < p->units;
+         i++) // of those that are missing each rank takes its own
+        if (p->missing[i] && turn++ % p->team->ranks != p->team->rank)
+            p->missing[i] = 0;
+    work.mine = p->missing;
+    p->report.total.looking = false;
+    rc = th_pack_work_do(&work, err);
+    if (rc != TH_OK)
+        stop_others(p);
+    TH_TRY(agree(p, rc, err));
+out:
+    return rc;
+}
+
+// --- all of it ---
+
+static th_code open_input(packer *p, th_err *err)
+{
+    const th_pack_options *options = p->options;
+    th_code                rc = TH_OK;
+
+    TH_TRY(check_options(options, err));
+    TH_TRY(th_source_open_with(options->from, &options->source, &p->source, err));
+    if (options->tokenizer)
+        TH_TRY(th_tokenizer_find(options->tokenizer, th_pack_cleanup(options), &p->tokenizer, err));
+    TH_TRY(name_folders(p, err));
+out:
+    return rc;
+}
+
+// What was only needed to go on. unfinished.txt goes last: while it is there, a pack is not done.
+static th_code clean_up(packer *p, th_err *err)
+{
+    th_code rc = TH_OK;
+
+    for (int i = 0; i < p->units; i++)
+        TH_TRY(th_unit_forget(p->folders, i, err));
+    TH_TRY(th_begun_remove(&p->folders[TH_PART_TRAIN], err));
+out:
+    return rc;
+}
+
+static th_code finish(packer *p, th_err *err)
+{
+    th_code rc = th_packs_commit(p->folders, p->units, p->options, p->tokenizer, &p->tally,
+                                 &p->report.bytes, &p->report.shards, err);
+
+    // Nothing to go on with is left of a pack that cannot be: its command may be changed.
+    if (rc == TH_EIO)
+        return rc;
+    th_code cleaned = clean_up(p, rc == TH_OK ? err : NULL);
+    if (rc != TH_OK || cleaned != TH_OK)
+        return rc != TH_OK ? rc : cleaned;
+    th_tally_report(&p->tally, th_tokenizer_context(p->tokenizer), &p->report);
     p->report.vocabulary = th_tokenizer_vocabulary(p->tokenizer);
-    p->report.mean_tokens = (double)tokens / (double)p->report.captions;
+    report_progress(p, true);
+    return TH_OK;
+}
+
+// A start was killed when all was committed and not yet cleaned up.
+static th_code finish_again(packer *p, th_err *err)
+{
+    p->units = TH_PACK_SHARDS;
+    p->report.done_before = true;
+    return p->team->rank == 0 ? clean_up(p, err) : TH_OK;
+}
+
+static th_code build(packer *p, th_err *err)
+{
+    bool    lead = p->team->rank == 0;
+    th_code rc = open_input(p, err);
+
+    TH_TRY(agree(p, rc, err));
+    if (lead)
+        rc = take_folders(p, err);
+    TH_TRY(agree(p, rc, err));
+    TH_TRY(share(p, &p->state, sizeof p->state, err));
+    if (p->state == TH_FOLDER_DONE)
+        return agree(p, finish_again(p, err), err);
+    if (lead)
+        rc = look(p, err);
+    TH_TRY(agree(p, rc, err));
+    TH_TRY(share_look(p, err));
+    p->units = th_unit_count(&p->survey, p->options);
+    TH_TRY(pack_units(p, err));
+    if (lead)
+        rc = finish(p, err);
+    TH_TRY(agree(p, rc, err));
+out:
+    return rc;
+}
+
+th_code th_pack_build_together(const th_pack_options *options, const th_pack_team *team,
+                               void (*progress)(void *context, const th_pack_progress *now),
+                               void *context, th_pack_report *out, th_err *err)
+{
+    th_code rc = TH_OK;
+    void   *memory = NULL;
+    packer *p = NULL;
+
+    rc = th_alloc(1, sizeof *p, "packing", &memory, err);
+    TH_TRY(team->agree(team->context, rc, err));
+    p = memory;
+    p->options = options;
+    p->team = team;
+    p->progress = progress;
+    p->context = context;
+    p->started = now();
+    for (int part = 0; part < TH_PARTS; part++)
+        p->folders[part].lock = -1;
+    TH_TRY(build(p, err));
     *out = p->report;
+out:
+    if (p) {
+        th_source_close(p->source);
+        th_survey_close(&p->survey);
+        th_tokenizer_close(p->tokenizer);
+        for (int part = 0; part < TH_PARTS; part++)
+            th_new_folder_close(&p->folders[part]);
+        free(p->missing);
+    }
+    free(p);
+    return rc;
+}
+
+static th_code agree_alone(void *context, th_code code, th_err *err)
+{
+    (void)context, (void)err;
+    return code;
+}
+
+static th_code share_alone(void *context, void *bytes, size_t size, th_err *err)
+{
+    (void)context, (void)bytes, (void)size, (void)err;
+    return TH_OK;
 }
 
 th_code th_pack_build(const th_pack_options *options,
                       void (*progress)(void *context, const th_pack_progress *now), void *context,
                       th_pack_report *out, th_err *err)
 {
-    th_code rc = TH_OK;
-    packer  p = { .options = options,
-                  .threads = count_threads(options),
-                  .progress = progress,
-                  .context = context,
-                  .started = now(),
-                  .parts = { { .folder.lock = -1 }, { .folder.lock = -1 } } };
+    static const th_pack_team alone = {
+        .ranks = 1, .host_ranks = 1, .agree = agree_alone, .share = share_alone
+    };
 
-    TH_TRY(check_options(options, err));
-    TH_TRY(th_source_open_with(options->from, &options->source, &p.source,
-                               err)); // before the folder is touched
-    if (options->tokenizer)
-        TH_TRY(th_tokenizer_find(options->tokenizer, cleanup_of(options), &p.tokenizer, err));
-    TH_TRY(open_parts(&p, err));
-    TH_TRY(first_pass(&p, err));
-    TH_TRY(second_pass(&p, err));
-    fill_report(&p, out);
-    report_progress(&p, true);
-out:
-    th_source_close(p.source);
-    for (int i = 0; p.makers && i < p.threads; i++)
-        th_sample_maker_close(&p.makers[i]);
-    free(p.makers);
-    th_quarantine_close(&p.quarantine);
-    th_tokenizer_close(p.tokenizer);
-    for (int i = 0; i < PARTS; i++)
-        th_pack_part_close(&p.parts[i]);
-    return rc;
+    return th_pack_build_together(options, &alone, progress, context, out, err);
 }

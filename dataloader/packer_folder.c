@@ -2,7 +2,6 @@
 
 #include "base/file.h"
 #include "dataloader/pack.h"
-#include "dataloader/packer_spool.h"
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -17,11 +16,12 @@
 static const char fix[] = "name a folder that does not exist yet, or remove this one";
 
 // The last part of the path, without slashes behind it.
-static th_code find_name(const char *path, th_new_folder *out, th_err *err)
+th_code th_new_folder_name(const char *path, th_new_folder *out, th_err *err)
 {
     th_code rc = TH_OK;
     size_t  end = strlen(path);
 
+    out->lock = -1;
     while (end > 1 && path[end - 1] == '/')
         end--;
     size_t start = end;
@@ -40,9 +40,12 @@ out:
     return rc;
 }
 
-static bool is_shard(const char *file, const char *name)
+// What stands behind the name is "-00007" and one of the endings.
+static bool is_numbered(const char *file, const char *name)
 {
-    size_t size = strlen(name);
+    static const char *const endings[] = { ".lmdb", ".lmdb.tmp", ".lmdb.fill", ".unit",
+                                           ".unit.tmp" };
+    size_t                   size = strlen(name);
 
     if (strncmp(file, name, size) != 0 || file[size] != '-')
         return false;
@@ -50,22 +53,25 @@ static bool is_shard(const char *file, const char *name)
     for (int i = 0; i < SHARD_DIGITS; i++, at++)
         if (!isdigit((unsigned char)*at))
             return false;
-    return strcmp(at, ".lmdb") == 0 || strcmp(at, ".lmdb.tmp") == 0 ||
-           strcmp(at, ".lmdb.fill") == 0;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (strcmp(at, endings[i]) == 0)
+            return true;
+    return false;
 }
 
 static bool is_ours(const char *file, const char *name)
 {
     static const char *const known[] = {
-        TH_TOKENIZER_MERGES,      TH_TOKENIZER_MERGES ".tmp", TH_TOKENIZER_JSON,
-        TH_TOKENIZER_JSON ".tmp", TH_PACK_QUARANTINE,         TH_PACK_QUARANTINE ".tmp",
-        TH_PACK_DATASET,          TH_PACK_DATASET ".tmp",     TH_SPOOL_NAME,
+        TH_TOKENIZER_MERGES, TH_TOKENIZER_JSON, TH_PACK_QUARANTINE, TH_PACK_DATASET, TH_PACK_BEGUN,
     };
 
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(file, known[i]) == 0)
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        size_t size = strlen(known[i]);
+        if (strncmp(file, known[i], size) == 0 &&
+            (file[size] == 0 || strcmp(file + size, ".tmp") == 0))
             return true;
-    return is_shard(file, name);
+    }
+    return strcmp(file, TH_PACK_STOP) == 0 || is_numbered(file, name);
 }
 
 // Walks the folder: `remove` false checks that all files are ours and counts them, true removes
@@ -95,47 +101,49 @@ out:
     return rc;
 }
 
-// A committed pack stops being one with its first file, so that one goes first.
-static th_code clean(const th_new_folder *folder, bool rebuild, bool *out_left, th_err *err)
+static bool holds(const th_new_folder *folder, const char *file)
+{
+    return faccessat(folder->lock, file, F_OK, 0) == 0;
+}
+
+th_code th_new_folder_take(th_new_folder *folder, th_folder_state *out, th_err *err)
 {
     th_code rc = TH_OK;
-    char    dataset[PATH_MAX];
-    int     found = 0, removed = 0;
+    int     found = 0;
 
-    TH_CHECK(th_path_join(dataset, sizeof dataset, folder->path, TH_PACK_DATASET), TH_EUSAGE, fix,
-             "path of pack \"%.100s...\" is too long", folder->path);
-    TH_CHECK(rebuild || !th_path_exists(dataset), TH_EUSAGE, fix, "\"%s\" is a pack already",
+    TH_TRY(th_folder_make(folder->path, err));
+    folder->lock = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    TH_CHECK(folder->lock >= 0, TH_EIO, fix, "could not open folder \"%s\": %s", folder->path,
+             strerror(errno));
+    // Some network file systems have no locks of folders: then there is none.
+    TH_CHECK(flock(folder->lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK, TH_EUSAGE,
+             "wait for it, or name another folder", "another process packs into \"%s\"",
              folder->path);
-    TH_TRY(walk(folder, false, &found, err));
-    if (found > 0) {
-        TH_CHECK(unlink(dataset) == 0 || errno == ENOENT, TH_EIO, fix,
-                 "could not remove \"%s\": %s", dataset, strerror(errno));
-        TH_TRY(walk(folder, true, &removed, err));
-    }
-    if (out_left)
-        *out_left = found > 0;
+    bool pack = holds(folder, TH_PACK_DATASET), begun = holds(folder, TH_PACK_BEGUN);
+    if (!pack || begun)
+        TH_TRY(walk(folder, false, &found, err));
+    *out = pack && begun ? TH_FOLDER_DONE
+           : pack        ? TH_FOLDER_PACK
+           : begun       ? TH_FOLDER_BEGUN
+           : found > 0   ? TH_FOLDER_LEFT
+                         : TH_FOLDER_EMPTY;
 out:
+    if (rc != TH_OK)
+        th_new_folder_close(folder);
     return rc;
 }
 
-th_code th_new_folder_open(const char *path, bool rebuild, th_new_folder *out, bool *out_left,
-                           th_err *err)
+// A committed pack stops being one with its first file, so that one goes first.
+th_code th_new_folder_clean(const th_new_folder *folder, th_err *err)
 {
     th_code rc = TH_OK;
+    int     found = 0, removed = 0;
 
-    out->lock = -1;
-    TH_TRY(find_name(path, out, err));
-    TH_TRY(th_folder_make(out->path, err));
-    out->lock = open(out->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    TH_CHECK(out->lock >= 0, TH_EIO, fix, "could not open folder \"%s\": %s", out->path,
-             strerror(errno));
-    // Some network file systems have no locks of folders: then there is none.
-    TH_CHECK(flock(out->lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK, TH_EUSAGE,
-             "wait for it, or name another folder", "another process packs into \"%s\"", out->path);
-    TH_TRY(clean(out, rebuild, out_left, err));
+    TH_TRY(walk(folder, false, &found, err));
+    TH_CHECK(unlinkat(folder->lock, TH_PACK_DATASET, 0) == 0 || errno == ENOENT, TH_EIO, fix,
+             "could not remove \"%s/" TH_PACK_DATASET "\": %s", folder->path, strerror(errno));
+    TH_TRY(walk(folder, true, &removed, err));
 out:
-    if (rc != TH_OK)
-        th_new_folder_close(out);
     return rc;
 }
 
@@ -146,8 +154,19 @@ void th_new_folder_close(th_new_folder *folder)
     folder->lock = -1;
 }
 
+static bool number_path(const th_new_folder *folder, int i, const char *ending, char *out,
+                        size_t size)
+{
+    return snprintf(out, size, "%s/%s-%0*d%s", folder->path, folder->name, SHARD_DIGITS, i,
+                    ending) < (int)size;
+}
+
 bool th_new_folder_shard(const th_new_folder *folder, int i, char *out, size_t size)
 {
-    return snprintf(out, size, "%s/%s-%0*d.lmdb", folder->path, folder->name, SHARD_DIGITS, i) <
-           (int)size;
+    return number_path(folder, i, ".lmdb", out, size);
+}
+
+bool th_new_folder_unit(const th_new_folder *folder, int i, char *out, size_t size)
+{
+    return number_path(folder, i, ".unit", out, size);
 }

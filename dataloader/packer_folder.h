@@ -1,7 +1,7 @@
-/* dataloader/packer_folder.h - the folder that a new pack is made in: new, empty, or left behind.
+/* dataloader/packer_folder.h - the folder that a pack is made in: new, empty, begun, or left
+ * behind.
  *
- * A folder without dataset.json that holds nothing but files of a pack of its name was left by a
- * packer that was killed: they are removed. A folder that holds anything else is never touched. */
+ * A folder that holds anything but files of a pack of its name is never touched. */
 #ifndef TH_DATALOADER_PACKER_FOLDER_H
 #define TH_DATALOADER_PACKER_FOLDER_H
 
@@ -10,20 +10,37 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define TH_PACK_BEGUN "unfinished.txt" // dataloader/packer_begun.h
+#define TH_PACK_STOP  "stop.tmp"       // a rank gave up, and the others are to stop too
+
+typedef enum {
+    TH_FOLDER_EMPTY,
+    TH_FOLDER_LEFT,  // files of a pack, and neither of those below
+    TH_FOLDER_BEGUN, // TH_PACK_BEGUN: work that can go on
+    TH_FOLDER_DONE,  // dataset.json and TH_PACK_BEGUN: nothing is missing but cleaning up
+    TH_FOLDER_PACK,  // dataset.json alone
+} th_folder_state;
+
 typedef struct {
     char path[PATH_MAX];
     char name[64]; // its last part, which its shards are named by
     int  lock;     // the open folder, locked; -1 when not
 } th_new_folder;
 
-/* Takes the folder for a new pack. `rebuild`: a committed pack may be there and is removed too.
- * *out_left (may be NULL): something was left behind. Errors: TH_EUSAGE (a pack or other files are
- * there, another packer is at work, a name that shards cannot carry), TH_EIO. */
-TH_MUST_CHECK th_code th_new_folder_open(const char *path, bool rebuild, th_new_folder *out,
-                                         bool *out_left, th_err *err);
+/* Checks the path, and no more. Errors: TH_EUSAGE: a name that shards cannot carry. */
+TH_MUST_CHECK th_code th_new_folder_name(const char *path, th_new_folder *out, th_err *err);
+
+/* Makes the named folder and those above, locks it, and looks what is there. Errors: TH_EUSAGE
+ * (another packer is at work; beside unfinished work it holds other files), TH_EIO. */
+TH_MUST_CHECK th_code th_new_folder_take(th_new_folder *folder, th_folder_state *out, th_err *err);
 void                  th_new_folder_close(th_new_folder *folder);
 
-/* The path of shard i. False when it does not fit. */
+/* Removes all files of the taken folder. Errors: TH_EUSAGE (there are others, and nothing was
+ * removed), TH_EIO. */
+TH_MUST_CHECK th_code th_new_folder_clean(const th_new_folder *folder, th_err *err);
+
+/* The paths of shard and unit i. False when they do not fit. */
 bool th_new_folder_shard(const th_new_folder *folder, int i, char *out, size_t size);
+bool th_new_folder_unit(const th_new_folder *folder, int i, char *out, size_t size);
 
 #endif

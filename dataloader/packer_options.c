@@ -47,8 +47,8 @@ const th_option th_pack_table[] = {
         .since = "0.1", .help = "side of the pictures that a model sees"),
     OPT("split", source.split, .since = "0.2",
         .help = "splits of Karpathy's files: test, or several: train,restval"),
-    OPT("threads", threads, .fallback = "0", .unit = "threads", .max = 1024, .since = "0.1",
-        .help = "threads; 0: one for each processor"),
+    OPT("threads", threads, .fallback = "0", .unit = "threads", .max = 1024, .when = TH_PER_START,
+        .since = "0.1", .help = "threads; 0: one for each processor"),
     OPT("to", to, .required = true, .since = "0.1", .help = "folder of the new pack"),
     OPT("tokenizer", tokenizer, .since = "0.1",
         .help = "tokenizer to use instead of a new one: merges file, tokenizer.json, vocab.json, "

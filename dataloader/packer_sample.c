@@ -1,6 +1,7 @@
 #include "dataloader/packer_sample.h"
 
 #include "base/hash.h"
+#include "base/philox.h"
 #include "dataloader/image/prepare.h"
 #include "dataloader/source/captions.h"
 
@@ -10,10 +11,29 @@
 
 #define ZLIB_LEVEL 6
 
+#define VAL_SEED 0 // the split is part of the format: a sample's key alone decides
+
+th_part th_sample_part(const th_pack_options *options, const char *key)
+{
+    th_rng rng;
+
+    th_rng_init(&rng, VAL_SEED, TH_FOR_PACK, 0, th_hash(key, strlen(key)));
+    return th_rng_uniform(&rng) < options->val ? TH_PART_VAL : TH_PART_TRAIN;
+}
+
+th_code th_sample_maker_open(th_sample_maker *out, th_err *err)
+{
+    *out = (th_sample_maker){ 0 };
+    return th_token_cache_open(&out->cache, err);
+}
+
 void th_sample_maker_close(th_sample_maker *maker)
 {
     th_image_free(&maker->decoded);
     th_image_free(&maker->square);
+    th_token_cache_close(maker->cache);
+    free(maker->tokens);
+    *maker = (th_sample_maker){ 0 };
 }
 
 th_code th_codec_find(const char *name, th_codec *out, th_err *err)
@@ -35,8 +55,8 @@ out:
 }
 
 // One line of the text: a caption, or nothing when it is blank.
-static void add_caption(th_sample_maker *maker, const th_pack_options *options, th_item *item,
-                        const char *line, size_t size, int *count)
+static void add_caption(const th_pack_options *options, th_item *item, const char *line,
+                        size_t size, th_caption *out, int *count)
 {
     th_trim_spaces(&line, &size);
     if (size == 0)
@@ -47,23 +67,26 @@ static void add_caption(th_sample_maker *maker, const th_pack_options *options, 
         return;
     }
     if (*count < TH_RECORD_CAPTIONS)
-        maker->captions[*count] = (th_caption){ .text = line, .text_bytes = (uint32_t)size };
+        out[*count] = (th_caption){ .text = line, .text_bytes = (uint32_t)size };
     ++*count;
 }
 
-// Splits the text into maker->captions, which point into it.
-static int read_captions(th_sample_maker *maker, const th_pack_options *options, th_item *item)
+int th_sample_captions(const th_pack_options *options, th_item *item, th_caption *out)
 {
     int       count = 0;
-    ptrdiff_t bad = item->text ? th_find_invalid(item->text, item->text_bytes) : -1;
+    ptrdiff_t bad = -1;
 
+    if (item->reason[0])
+        return 0;
+    if (item->text)
+        bad = th_find_invalid(item->text, item->text_bytes);
     if (bad >= 0)
         th_item_refuse(item, "invalid UTF-8: byte %td of the captions", bad);
     for (size_t at = 0; !item->reason[0] && at < item->text_bytes;) {
         const char *line = item->text + at;
         const char *end = memchr(line, '\n', item->text_bytes - at);
         size_t      size = end ? (size_t)(end - line) : item->text_bytes - at;
-        add_caption(maker, options, item, line, size, &count);
+        add_caption(options, item, line, size, out, &count);
         at += size + 1;
     }
     if (count == 0)
@@ -110,21 +133,75 @@ static uint64_t sample_id(const th_item *item)
     return th_hash(name, (size_t)size);
 }
 
-th_code th_sample_make(th_sample_maker *maker, const th_pack_options *options, th_item *item,
-                       unsigned char **out, size_t *out_size, th_err *err)
+// Tokenizes the record's captions, which are maker->captions.
+static th_code tokenize(th_sample_maker *maker, const th_tokenizer *tokenizer, th_made_sample *out,
+                        th_err *err)
+{
+    th_code rc = TH_OK;
+    size_t  used = 0, need = (size_t)out->caption_count * TH_RECORD_TOKENS;
+
+    if (need > maker->token_room) {
+        int32_t *grown = realloc(maker->tokens, need * sizeof *grown);
+        TH_CHECK(grown, TH_EIO, "free some memory", "could not tokenize captions: out of memory");
+        maker->tokens = grown;
+        maker->token_room = need;
+    }
+    for (int i = 0; i < out->caption_count; i++) {
+        th_caption *caption = &maker->captions[i];
+        int64_t     count = th_tokenizer_encode(tokenizer, caption->text, caption->text_bytes,
+                                                maker->cache, maker->tokens + used, TH_RECORD_TOKENS);
+        TH_CHECK(count >= 0, TH_EIO, "free some memory",
+                 "could not tokenize captions: out of memory");
+        caption->tokens = maker->tokens + used;
+        caption->token_count = (uint32_t)(count < TH_RECORD_TOKENS ? count : TH_RECORD_TOKENS);
+        out->lengths[i] = (uint16_t)caption->token_count;
+        used += caption->token_count;
+    }
+out:
+    return rc;
+}
+
+// The record's bytes, or the reason why it cannot be one.
+static th_code write_record(const th_record *record, th_item *item, th_made_sample *out,
+                            th_err *err)
+{
+    th_code rc = TH_OK;
+    size_t  size = th_record_size(record);
+
+    if (size == 0) {
+        th_item_refuse(item, "sample too large: %u bytes of picture, %d captions",
+                       record->image_bytes, record->caption_count);
+        return TH_OK;
+    }
+    if (size > out->room) {
+        free(out->record);
+        out->room = 0;
+        out->record = malloc(size);
+        TH_CHECK(out->record, TH_EIO, "free some memory", "could not make a record: out of memory");
+        out->room = size;
+    }
+    th_record_write(record, out->record);
+    out->size = size;
+    out->made = true;
+out:
+    return rc;
+}
+
+th_code th_sample_make(th_sample_maker *maker, const th_pack_options *options,
+                       const th_tokenizer *tokenizer, th_item *item, th_made_sample *out,
+                       th_err *err)
 {
     th_code        rc = TH_OK;
     uint8_t       *owned = NULL;
-    const void    *image = NULL;
     size_t         image_bytes = 0;
     th_record      record = { .captions = maker->captions };
     th_preparation how;
     th_err         why = { 0 };
 
-    *out = NULL;
+    out->made = false;
     TH_TRY(th_preparation_find(options->alpha, options->exif, options->filter,
                                options->size + options->margin, &how, err));
-    record.caption_count = read_captions(maker, options, item);
+    record.caption_count = out->caption_count = th_sample_captions(options, item, maker->captions);
     if (item->reason[0])
         return TH_OK;
     rc = th_image_prepare(item->image, item->image_bytes, &how, &maker->decoded, &maker->square,
@@ -136,24 +213,17 @@ th_code th_sample_make(th_sample_maker *maker, const th_pack_options *options, t
     if (rc != TH_OK && err)
         *err = why;
     TH_TRY(rc);
+    TH_TRY(tokenize(maker, tokenizer, out, err));
     TH_TRY(th_codec_find(options->codec, &record.codec, err));
-    TH_TRY(encode(&maker->square, record.codec, (int)options->quality, &image, &owned, &image_bytes,
-                  err));
+    TH_TRY(encode(&maker->square, record.codec, (int)options->quality, &record.image, &owned,
+                  &image_bytes, err));
     record.sample_id = sample_id(item);
+    out->width = maker->decoded.width;
+    out->height = maker->decoded.height;
     record.width = maker->square.width;
     record.height = maker->square.height;
-    record.image = image;
     record.image_bytes = (uint32_t)image_bytes;
-    size_t size = th_record_size(&record);
-    if (size == 0) {
-        th_item_refuse(item, "sample too large: %zu bytes of picture, %d captions", image_bytes,
-                       record.caption_count);
-        goto out;
-    }
-    *out = malloc(size);
-    TH_CHECK(*out, TH_EIO, "free some memory", "could not make a record: out of memory");
-    th_record_write(&record, *out);
-    *out_size = size;
+    TH_TRY(write_record(&record, item, out, err));
 out:
     free(owned);
     return rc == TH_OK ? TH_OK : th_during(err, "packing \"%.100s\"", item->key);

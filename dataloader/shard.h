@@ -21,6 +21,9 @@ typedef struct th_shard_writer th_shard_writer;
 TH_MUST_CHECK th_code th_shard_create(const char *path, th_shard_writer **out, th_err *err);
 TH_MUST_CHECK th_code th_shard_append(th_shard_writer *writer, const th_record *record,
                                       th_err *err);
+/* A record as th_record_write made it. */
+TH_MUST_CHECK th_code th_shard_append_bytes(th_shard_writer *writer, const void *record,
+                                            size_t size, th_err *err);
 TH_MUST_CHECK th_code th_shard_commit(th_shard_writer *writer, int64_t *out_records,
                                       uint64_t *out_bytes, uint64_t *out_hash, th_err *err);
 void                  th_shard_writer_close(th_shard_writer *writer);

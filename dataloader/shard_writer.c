@@ -96,27 +96,50 @@ out:
     return rc;
 }
 
-th_code th_shard_append(th_shard_writer *writer, const th_record *record, th_err *err)
+// Makes room for the next record, at *out.
+static th_code reserve(th_shard_writer *writer, size_t size, void **out, th_err *err)
 {
     th_code  rc = TH_OK;
-    size_t   size = th_record_size(record);
     uint64_t number = htobe64(writer->records);
     MDB_val  key = { .mv_size = sizeof number, .mv_data = &number };
     MDB_val  value = { .mv_size = size };
 
-    TH_CHECK(size > 0, TH_EUSAGE, "keep pictures and captions within the limits of a record",
-             "record %llu of shard \"%s\" breaks a limit: %d x %d, %u image bytes, %d captions",
-             (unsigned long long)writer->records, writer->path, record->width, record->height,
-             record->image_bytes, record->caption_count);
     if (writer->batch_bytes >= BATCH_BYTES) {
         TH_TRY(end_batch(writer, err));
         TH_TRY(begin_batch(writer, err));
     }
     TH_LMDB(mdb_put(writer->txn, writer->dbi, &key, &value, MDB_APPEND | MDB_RESERVE),
             "write shard");
-    th_record_write(record, value.mv_data);
     writer->batch_bytes += size;
     writer->records++;
+    *out = value.mv_data;
+out:
+    return rc;
+}
+
+th_code th_shard_append(th_shard_writer *writer, const th_record *record, th_err *err)
+{
+    th_code rc = TH_OK;
+    size_t  size = th_record_size(record);
+    void   *to = NULL;
+
+    TH_CHECK(size > 0, TH_EUSAGE, "keep pictures and captions within the limits of a record",
+             "record %llu of shard \"%s\" breaks a limit: %d x %d, %u image bytes, %d captions",
+             (unsigned long long)writer->records, writer->path, record->width, record->height,
+             record->image_bytes, record->caption_count);
+    TH_TRY(reserve(writer, size, &to, err));
+    th_record_write(record, to);
+out:
+    return rc;
+}
+
+th_code th_shard_append_bytes(th_shard_writer *writer, const void *record, size_t size, th_err *err)
+{
+    th_code rc = TH_OK;
+    void   *to = NULL;
+
+    TH_TRY(reserve(writer, size, &to, err));
+    memcpy(to, record, size);
 out:
     return rc;
 }

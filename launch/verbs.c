@@ -30,7 +30,9 @@ const th_verb th_verbs[] = {
       "  flickr:results.csv          Flickr30k's, or its .token file, or captions.txt\n"
       "  cn_clip:train_imgs.tsv      Chinese-CLIP's, with train_texts.jsonl beside\n"
       "  idx:train-images-idx3-ubyte.gz  MNIST's form, labels beside; --classes names.json\n"
-      "What cannot be used is named with its reason in quarantine.jsonl.\n",
+      "What cannot be used is named with its reason in quarantine.jsonl. Killed, the same command "
+      "goes "
+      "on.\nUnder mpirun ranks share the work, and the pack is the same.\n",
       th_verb_pack, th_pack_verb_options },
     { "inspect", "PACK [--verify] [--sample 16 [--out x.png]]",
       "Tell what a pack holds, and whether it is whole", NULL, th_verb_inspect,
