@@ -7,8 +7,8 @@ python=/usr/bin/python3
 
 cat >>run.yaml <<'END'
 stages:
-  - {name: text, train: [text, heads], for: 40 steps}
-  - {name: melt, unfreeze: {tower: image, from: top, one_group_every: 12 steps}}
+  - {name: text, train: [text, heads], for: 200 steps}
+  - {name: melt, unfreeze: {tower: image, from: top, one_group_every: 60 steps}}
 END
 
 cat >watch.py <<'END'
@@ -57,7 +57,7 @@ END
 watch() { timeout 60 "$python" watch.py "$@" >bars.log 2>&1 || fail "$(cat bars.log)"; }
 
 watch 160 "$thaw" train run.yaml run_dir=runs/wide <<'END'
-\[=+> +\] .*text \(1 of 2\)  step \d+/76  loss \d\.\d{4}  [0-9.]+ samples/s
+\[=+> +\] .*text \(1 of 2\)  step \d+/380  loss \d\.\d{4}  [0-9.]+ samples/s
 left 0m \d\ds  
   melt begins  melt \(2 of 2\)  step 
   melt thaws image\.blocks\[0\]  melt \(2 of 2\)  step 

@@ -3,7 +3,7 @@
 # with code 85, and the same command goes on with nothing lost. Ranks that differ are refused.
 . "$(dirname "$0")/common.bash" "$1"
 
-arguments="train run.yaml checkpoint.every=never for=100steps"
+arguments="train run.yaml checkpoint.every=never for=300steps"
 expect 0 ranks 2 $arguments run_dir=runs/alone
 
 steps_of() { { cat "$1/metrics.jsonl" 2>/dev/null || true; } | grep -c train/loss || true; }
@@ -59,7 +59,7 @@ for signal in INT TERM USR1; do # to thaw itself, which has started mpirun
     goes_on runs/$signal
 done
 
-"$thaw" $arguments run_dir=runs/one >run.log 2>&1 & # a single process
+"$thaw" $arguments for=50000steps run_dir=runs/one >run.log 2>&1 & # a single process
 job=$!
 wait_for_steps runs/one 5
 expect 2 "$thaw" $arguments run_dir=runs/one
