@@ -94,19 +94,18 @@ static th_code enter(probe *p, const th_forecast_stage *stage, const th_phase *p
     return rc;
 }
 
-// Seconds of a step, over steps of the records from the first one on.
-static th_code time_steps(probe *p, int count, double *out_seconds, int *out_count, th_err *err)
+// Seconds of a step, over steps of the records from the first one on, `most` at most.
+static th_code time_steps(probe *p, int most, double *out_seconds, int *out_count, th_err *err)
 {
     double  seconds[MOST_STEPS];
+    int     count = FEWEST_STEPS;
     th_code rc = TH_OK;
 
-    for (int i = 0; i < (count ? count : FEWEST_STEPS); i++) {
+    for (int i = 0; i < count; i++) {
         TH_TRY(step_once(p, &seconds[i], err));
-        if (!count && i == 1) { // by the first that is warm
+        if (i == 1) { // by the first that is warm
             double wanted = STEPS_SECONDS / (seconds[1] > 1e-6 ? seconds[1] : 1e-6);
-            count = wanted > MOST_STEPS     ? MOST_STEPS
-                    : wanted < FEWEST_STEPS ? FEWEST_STEPS
-                                            : (int)wanted;
+            count = wanted > most ? most : wanted < FEWEST_STEPS ? FEWEST_STEPS : (int)wanted;
         }
     }
     *out_seconds = typical(seconds + 1, count - 1);
@@ -115,10 +114,18 @@ out:
     return rc;
 }
 
+// Steps in which every record is met for the first time, within our limits.
+static int first_pass(const probe *p, const th_forecast_stage *stage)
+{
+    int64_t steps = p->forecast->records / p->stages[stage->index].options.batch;
+
+    return steps > MOST_STEPS ? MOST_STEPS : steps < FEWEST_STEPS ? FEWEST_STEPS : (int)steps;
+}
+
 static th_code time_phase(probe *p, const th_forecast_stage *stage, th_phase *phase, th_err *err)
 {
     char    folder[4096];
-    int     count;
+    int     count, pass = first_pass(p, stage);
     bool    cached = phase->cache[0].cache >= 0 || phase->cache[1].cache >= 0;
     th_code rc = TH_OK;
 
@@ -128,11 +135,11 @@ static th_code time_phase(probe *p, const th_forecast_stage *stage, th_phase *ph
              TH_EUSAGE, "set TMPDIR to a shorter path", "path \"%s\" is too long", p->scratch);
     p->stages[stage->index].options.cache_folder = folder;
     TH_TRY(enter(p, stage, phase, err));
-    TH_TRY(time_steps(p, 0, &phase->cold_s, &count, err));
+    TH_TRY(time_steps(p, cached ? pass : MOST_STEPS, &phase->cold_s, &count, err));
     phase->warm_s = phase->cold_s;
-    if (cached) { // the same records again
+    if (cached) { // the same records again; after a whole pass all are there
         TH_TRY(enter(p, stage, phase, err));
-        TH_TRY(time_steps(p, count, &phase->warm_s, &count, err));
+        TH_TRY(time_steps(p, count == pass ? MOST_STEPS : count, &phase->warm_s, &count, err));
     }
     // They write to the folder until they are closed, and the loader reads from them.
     th_loader_close(p->session->loader);
@@ -143,20 +150,33 @@ out:
     return rc;
 }
 
+// The phases between two that were timed lie on the line.
+static void lay_between(th_forecast_stage *stage, int from, int to)
+{
+    const th_phase *a = &stage->phases[from], *b = &stage->phases[to];
+
+    for (int k = from + 1; k < to; k++) {
+        double part = (double)(k - from) / (to - from);
+        stage->phases[k].cold_s = (1 - part) * a->cold_s + part * b->cold_s;
+        stage->phases[k].warm_s = (1 - part) * a->warm_s + part * b->warm_s;
+    }
+}
+
+// The last phase but one has its turn too: from the top the last group is what stands before the
+// blocks, which adds little, while each block before it added as much as the others.
 static th_code time_stage(probe *p, th_forecast_stage *stage, th_err *err)
 {
-    int     last = stage->phase_count - 1;
+    int     last = stage->phase_count - 1, timed = 0;
+    int     points[] = { last > 1 ? last - 1 : last, last };
     th_code rc = TH_OK;
 
     TH_TRY(time_phase(p, stage, &stage->phases[0], err));
-    if (last > 0)
-        TH_TRY(time_phase(p, stage, &stage->phases[last], err));
-    for (int k = 1; k < last; k++) {
-        double part = (double)k / last;
-        stage->phases[k].cold_s =
-            (1 - part) * stage->phases[0].cold_s + part * stage->phases[last].cold_s;
-        stage->phases[k].warm_s =
-            (1 - part) * stage->phases[0].warm_s + part * stage->phases[last].warm_s;
+    for (int i = 0; i < 2; i++) {
+        if (points[i] <= timed)
+            continue;
+        TH_TRY(time_phase(p, stage, &stage->phases[points[i]], err));
+        lay_between(stage, timed, points[i]);
+        timed = points[i];
     }
 out:
     return rc;

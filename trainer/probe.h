@@ -3,7 +3,8 @@
  * A session like that of a run is opened in a scratch folder: the run's own packs, loader, towers,
  * exchanges and optimizer, with first weights and a rate of zero. The first step of each is not
  * counted. Where a feature cache will be used, steps that fill one and the same steps from it are
- * timed. Of gradual unfreezing the first and the last phase are; those between lie on the line. */
+ * timed. Of gradual unfreezing the first phase and the last two are; those between lie on the line.
+ */
 #ifndef TH_TRAINER_PROBE_H
 #define TH_TRAINER_PROBE_H
 

@@ -15,10 +15,10 @@ batch: 32
 threads: 1
 memory_budget: 256 MiB
 stages:
-  - {name: all, train: all, for: 15 steps}
-  - {name: text, train: [text, heads], for: 20 steps}
-  - {name: same, train: [text, heads], for: 40 steps, lr: 1e-4}
-  - {name: melt, unfreeze: {tower: image, from: top, one_group_every: 5 steps}}
+  - {name: all, train: all, for: 50 steps}
+  - {name: text, train: [text, heads], for: 60 steps}
+  - {name: same, train: [text, heads], for: 100 steps, lr: 1e-4}
+  - {name: melt, unfreeze: {tower: image, from: top, one_group_every: 20 steps}}
 END
 
 # Seconds of each stage, a line each, and of the whole.
@@ -28,7 +28,7 @@ probed() {
 }
 trained() { # the stages' last steps are these
     awk -F'[:,]' '{ sum += $4; all += $4 }
-        $2 == 15 || $2 == 35 || $2 == 75 { print sum; sum = 0 }
+        $2 == 50 || $2 == 110 || $2 == 210 { print sum; sum = 0 }
         END { print sum; print all }' "$1/timings.jsonl"
 }
 
