@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "launch/environment.h"
+#include "launch/orphan.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -53,6 +54,8 @@ th_code th_launch_prepare(th_err *err)
     bool    one_host = !th_launched() || (ranks && here && strcmp(ranks, here) == 0);
     th_code rc = TH_OK;
 
+    if (th_launched())
+        TH_TRY(th_orphan_ends(err));
     if (!one_host || scheduled())
         goto out;
     TH_CHECK(setenv("OMPI_MCA_pml", "ob1", 0) == 0, TH_EIO, "free some memory",

@@ -8,11 +8,12 @@
 /* Has a launcher (mpirun, srun) started this process? */
 bool th_launched(void);
 
-/* Before MPI_Init: shortens it where all ranks are on this host and no scheduler has given them
- * one. Open MPI looks for network hardware first (the psm and psm2 libraries: 0.2 of 0.28 s on one
- * host); OMPI_MCA_pml=ob1 goes straight to shared memory. A process that no launcher started also
- * starts a daemon for it, unless OMPI_MCA_ess_singleton_isolated=1: 0.02 s are left then. What the
- * user has set in the environment stays. Errors: TH_EIO. */
+/* Before MPI_Init. A rank ends with what started it from here on (launch/orphan.h). Shortens
+ * MPI_Init where all ranks are on this host and no scheduler has given them one. Open MPI looks for
+ * network hardware first (the psm and psm2 libraries: 0.2 of 0.28 s on one host);
+ * OMPI_MCA_pml=ob1 goes straight to shared memory. A process that no launcher started also starts a
+ * daemon for it, unless OMPI_MCA_ess_singleton_isolated=1: 0.02 s are left then. What the user has
+ * set in the environment stays. Errors: TH_EIO. */
 TH_MUST_CHECK th_code th_launch_prepare(th_err *err);
 
 /* Runs `mpirun -n ranks` on this program with the same arguments, waits for it, and returns its
