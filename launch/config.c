@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "trainer/schedule/stage.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -60,6 +61,16 @@ static th_code at(const reader *in, yaml_mark_t mark, th_err *err)
     return err->code;
 }
 
+// Of a run file: lr.over, for instance, which as an option of the run would pass for a pattern's
+// rate.
+static bool stage_only(const char *name)
+{
+    for (int i = 0; i < th_stage_table_count; i++)
+        if (strcmp(th_stage_table[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 static th_code set(reader *in, const char *name, const char *value, yaml_mark_t mark, th_err *err)
 {
     th_code rc = TH_OK;
@@ -75,6 +86,12 @@ static th_code set(reader *in, const char *name, const char *value, yaml_mark_t 
         if (!in->seen[in->seen_count++])
             return th_fail(err, TH_EIO, "write a shorter run file", __FILE__, __LINE__,
                            "the run file is too long");
+    }
+    if (in->skip && stage_only(name)) {
+        rc = th_fail(err, TH_EUSAGE,
+                     "write it in each stage that it is meant for, below stages:", __FILE__,
+                     __LINE__, "option %s is one of a stage", name);
+        return at(in, mark, err);
     }
     const th_option *row = th_option_find(in->sets, in->set_count, name, NULL);
     if (in->stage && row && row->when != TH_PER_STAGE) {

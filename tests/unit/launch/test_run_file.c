@@ -159,7 +159,8 @@ static void errors_say_where(void **state)
         { "stages:\n  - {memory_budget: 1 GiB}\n", ":7:6: option memory_budget cannot differ" },
         { "stages:\n  - {checkpoint: {every: 3 min}}\n", ":7:19: option checkpoint.every cannot" },
         { "stages:\n  - {stages: [a]}\n", ":7:6: unknown option \"stages\"" },
-        { "train: all\n", ":6:1: unknown option \"train\"" }, // outside of stages
+        { "train: all\n", ":6:1: option train is one of a stage" },
+        { "lr: {floor: 0.1, over: run}\n", ":6:18: option lr.over is one of a stage" },
     };
     fixture *f = *state;
     char     text[1024];
