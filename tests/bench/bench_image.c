@@ -3,8 +3,7 @@
  *     bench_image JPEG...        one report for each; tests/bench/image.py does the same with
  * Pillow
  *
- * Rates are of processor time, which a neighbour on the machine disturbs less than the clock's, and
- * of input pixels. */
+ * Rates are of processor time and of input pixels. */
 #include "base/file.h"
 #include "dataloader/image/image.h"
 #include "tests/bench/report.h"
@@ -12,19 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define SIDE    224
 #define ROUNDS  5
 #define SECONDS 0.3 // of each round
-
-static double processor_now(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 static th_code cut(const th_image *in, th_image *out, th_err *err)
 {
@@ -47,13 +37,13 @@ static th_code measure(const char *jpeg, size_t size, _Bool decodes, double *out
     TH_TRY(th_image_decode(jpeg, size, TH_ALPHA_WHITE, &picture, err));
     for (int round = 0; round < ROUNDS; round++) {
         int64_t count = 0;
-        double  began = processor_now(), seconds;
+        double  began = th_bench_processor(), seconds;
         do {
             if (decodes)
                 TH_TRY(th_image_decode(jpeg, size, TH_ALPHA_WHITE, &picture, err));
             TH_TRY(cut(&picture, &square, err));
             count++;
-        } while ((seconds = processor_now() - began) < SECONDS);
+        } while ((seconds = th_bench_processor() - began) < SECONDS);
         rates[round] = (double)count * picture.width * picture.height / seconds / 1e6;
     }
     *out = th_bench_median(rates, ROUNDS);

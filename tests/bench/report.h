@@ -14,6 +14,10 @@ void th_report_end(void);
 /* Seconds of the monotonic clock. */
 double th_bench_now(void);
 
+/* Seconds of processor time of all threads of this process: a neighbour on the machine disturbs
+ * them less than the clock's. */
+double th_bench_processor(void);
+
 /* Median of n numbers, which are sorted in place. */
 double th_bench_median(double *values, int n);
 
