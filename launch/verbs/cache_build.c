@@ -3,8 +3,8 @@
 #include "trainer/cache_build.h"
 #include "base/log.h"
 #include "comm/agree.h"
-#include "launch/launcher.h"
 #include "launch/progress.h"
+#include "launch/ranks.h"
 #include "launch/run_input.h"
 #include "launch/signals.h"
 #include "launch/verb.h"
@@ -91,27 +91,12 @@ th_code th_verb_cache_build(const th_command_line *line, th_err *err)
 {
     job this = { 0 };
     th_option_set set = { table, sizeof table / sizeof *table, &this.options };
-    int           argc = line->argc, code = 0;
-    char        **argv = line->argv;
     th_code       rc = TH_OK;
 
-    for (int i = 0; i < line->option_count; i++)
-        if (th_option_find(&set, 1, line->names[i], NULL))
-            TH_TRY(th_option_set_value(&set, 1, line->names[i], line->values[i], NULL, err));
-    if (this.options.ranks > 0 && !th_launched()) {
-        TH_TRY(th_launch(line, this.options.ranks, &code, err));
-        exit(code); // the ranks have said what there was to say
-    }
-    TH_TRY(th_signals_install(err));
-    TH_TRY(th_launch_prepare(err));
-    TH_TRY(th_world_open(&argc, &argv, &this.world, err));
-    th_log_setup(this.world.rank == 0 ? TH_INFO : TH_ALARM,
-                 this.world.size > 1 ? this.world.rank : -1);
+    TH_TRY(th_ranks_begin(line, &set, &this.options.ranks, TH_INFO, &this.world, err));
     TH_TRY(build(&this, line, err));
 out:
     th_run_input_close(&this.files);
-    if (this.world.mpi && rc != TH_OK)
-        th_launch_say(this.world.rank == 0, err);
-    th_world_close(&this.world);
+    th_ranks_end(&this.world, rc, err);
     return rc;
 }

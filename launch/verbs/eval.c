@@ -2,7 +2,7 @@
 
 #include "base/log.h"
 #include "comm/agree.h"
-#include "launch/launcher.h"
+#include "launch/ranks.h"
 #include "launch/trained_model.h"
 #include "launch/verb.h"
 #include "launch/zeroshot_report.h"
@@ -118,17 +118,11 @@ out:
 th_code th_verb_eval(const th_command_line *line, th_err *err)
 {
     th_world world = { 0 };
-    int      argc = line->argc;
-    char   **argv = line->argv;
     th_code  rc = TH_OK;
 
-    TH_TRY(th_launch_prepare(err));
-    TH_TRY(th_world_open(&argc, &argv, &world, err));
-    th_log_setup(world.rank == 0 ? TH_WARN : TH_ALARM, world.size > 1 ? world.rank : -1);
+    TH_TRY(th_ranks_begin(line, NULL, NULL, TH_WARN, &world, err));
     TH_TRY(evaluate(&world, line, err));
 out:
-    if (world.mpi && rc != TH_OK && world.rank != 0)
-        err->code = TH_OK; // rank 0 speaks for all
-    th_world_close(&world);
+    th_ranks_end(&world, rc, err);
     return rc;
 }

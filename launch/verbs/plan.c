@@ -5,9 +5,9 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "comm/agree.h"
-#include "launch/launcher.h"
 #include "launch/machine.h"
 #include "launch/plan_report.h"
+#include "launch/ranks.h"
 #include "launch/run_changes.h"
 #include "launch/run_input.h"
 #include "launch/scratch.h"
@@ -284,24 +284,11 @@ out:
 th_code th_verb_plan(const th_command_line *line, th_err *err)
 {
     job *this = NULL;
-    int     argc = line->argc, code = 0;
-    char  **argv = line->argv;
     th_code rc = TH_OK;
 
     TH_TRY(th_alloc(1, sizeof *this, "a plan", (void **)&this, err));
     th_option_set set = { table, TABLE_COUNT, &this->options };
-    for (int i = 0; i < line->option_count; i++)
-        if (th_option_find(&set, 1, line->names[i], NULL))
-            TH_TRY(th_option_set_value(&set, 1, line->names[i], line->values[i], NULL, err));
-    if (this->options.started > 0 && !th_launched()) {
-        TH_TRY(th_launch(line, this->options.started, &code, err));
-        exit(code); // the ranks have said what there was to say
-    }
-    TH_TRY(th_signals_install(err));
-    TH_TRY(th_launch_prepare(err));
-    TH_TRY(th_world_open(&argc, &argv, &this->world, err));
-    th_log_setup(this->world.rank == 0 ? TH_WARN : TH_ALARM,
-                 this->world.size > 1 ? this->world.rank : -1);
+    TH_TRY(th_ranks_begin(line, &set, &this->options.started, TH_WARN, &this->world, err));
     TH_TRY(plan(this, line, err));
 out:
     if (this) {
@@ -310,9 +297,7 @@ out:
         th_pack_close(this->train);
         th_pack_close(this->val);
         th_run_input_close(&this->files);
-        if (this->world.mpi && rc != TH_OK)
-            th_launch_say(this->world.rank == 0, err);
-        th_world_close(&this->world);
+        th_ranks_end(&this->world, rc, err);
     }
     free(this);
     return rc;
