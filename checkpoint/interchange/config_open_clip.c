@@ -40,7 +40,7 @@ static const th_config_field text[] = {
     TH_KEEP("layers", TH_FIELD_SIZE, layers),
     TH_KEEP("heads", TH_FIELD_SIZE, heads),
     { .name = "mlp_ratio", .kind = TH_FIELD_NUMBER, .amount = 4 },
-    { .name = "pool_type", .kind = TH_FIELD_WORD, .word = "argmax" },
+    { .name = "pool_type", .kind = TH_FIELD_WORD, .word = "argmax", .other = "eos" },
     { .name = "proj_type", .kind = TH_FIELD_WORD, .word = "linear" },
     CUSTOM_BLOCKS,
     TH_OFF("hf_model_name"),

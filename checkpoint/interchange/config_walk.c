@@ -29,6 +29,11 @@ static bool get_size(const json_t *value, int64_t *out)
     return true;
 }
 
+static bool is_word(const json_t *value, const char *word)
+{
+    return word && json_is_string(value) && strcmp(json_string_value(value), word) == 0;
+}
+
 static bool accept(const th_config_field *about, const json_t *value, th_config_seen *to)
 {
     void *place = (char *)to + about->offset;
@@ -45,8 +50,7 @@ static bool accept(const th_config_field *about, const json_t *value, th_config_
     case TH_FIELD_NUMBER:
         return json_is_number(value) && json_number_value(value) == about->amount;
     case TH_FIELD_WORD:
-        return json_is_null(value) ||
-               (json_is_string(value) && strcmp(json_string_value(value), about->word) == 0);
+        return json_is_null(value) || is_word(value, about->word) || is_word(value, about->other);
     case TH_FIELD_OFF:
         return is_off(value);
     case TH_FIELD_FREE:

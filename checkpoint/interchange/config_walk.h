@@ -23,7 +23,7 @@ typedef enum {
     TH_FIELD_TEXT,   // kept
     TH_FIELD_FLAG,   // kept
     TH_FIELD_NUMBER, // must be `amount`
-    TH_FIELD_WORD,   // must be `word`, or null
+    TH_FIELD_WORD,   // must be `word`, or `other` where that is set, or null
     TH_FIELD_OFF,    // must be absent in effect: null, false, 0, "" or empty
     TH_FIELD_FREE,   // does not matter here
 } th_field_kind;
@@ -33,7 +33,7 @@ typedef struct {
     th_field_kind kind;
     size_t        offset; // in th_config_seen
     double        amount;
-    const char   *word;
+    const char   *word, *other;
 } th_config_field;
 
 #define TH_KEEP(label, how, member)                                                                \

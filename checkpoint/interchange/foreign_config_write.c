@@ -49,6 +49,11 @@ static th_code write_open_clip(const char *folder, const th_foreign_model *model
     // open_clip reads the tokenizer in the folder when it is told of any.
     if (tokenizer->there)
         (void)json_object_set_new(text_cfg, "hf_tokenizer_name", json_string("."));
+    // Its usual place of a caption's feature is that of the highest id.
+    if (tokenizer->end != text->vocabulary - 1) {
+        (void)json_object_set_new(text_cfg, "pool_type", json_string("eos"));
+        (void)json_object_set_new(text_cfg, "eos_id", json_integer(tokenizer->end));
+    }
     model_cfg =
         json_pack("{s:I, s:b, s:o, s:o}", "embed_dim", (json_int_t)model->embed, "quick_gelu",
                   model->quick_gelu, "vision_cfg", vision_cfg, "text_cfg", text_cfg);

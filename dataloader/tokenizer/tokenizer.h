@@ -98,9 +98,10 @@ _Bool th_tokenizer_is_clips(const th_tokenizer *tokenizer);
 
 /* Writes the files that Hugging Face's from_pretrained() and open_clip read into a folder that is
  * there: tokenizer.json, tokenizer_config.json, special_tokens_map.json, and vocab.json with
- * merges.txt, or vocab.txt. A tokenizer.json always cleans as Hugging Face does. Errors: TH_EIO. */
+ * merges.txt, or vocab.txt. A tokenizer.json always cleans as Hugging Face does. `context` is that
+ * of the model: the most ids of a caption, with those around it. Errors: TH_EIO. */
 TH_MUST_CHECK th_code th_tokenizer_write_hf(const th_tokenizer *tokenizer, const char *folder,
-                                            th_err *err);
+                                            int64_t context, th_err *err);
 
 /* Trains merges on captions until the vocabulary has `vocabulary` entries or no pair occurs twice.
  * `next` gives the captions one by one (false: no more). Deterministic: equal counts are broken by

@@ -319,7 +319,7 @@ static void put_named(FILE *file, const th_tokenizer *t)
         (void)fputs("\"pad_token\":\"[PAD]\",\n\"mask_token\":\"[MASK]\",\n", file);
 }
 
-static void put_config(FILE *file, const th_tokenizer *t)
+static void put_config(FILE *file, const th_tokenizer *t, int64_t context)
 {
     bool is_bert = t->kind == TH_TOKENS_BERT;
 
@@ -332,7 +332,7 @@ static void put_config(FILE *file, const th_tokenizer *t)
                       truth(t->cleaner.lowercase), truth(t->cleaner.strip_accents),
                       truth(t->cleaner.handle_chinese_chars));
     (void)fprintf(file, "\"tokenizer_class\":\"%s\",\n\"model_max_length\":%lld}\n",
-                  is_bert ? "BertTokenizer" : "CLIPTokenizer", (long long)th_tokenizer_context(t));
+                  is_bert ? "BertTokenizer" : "CLIPTokenizer", (long long)context);
 }
 
 static void put_map(FILE *file, const th_tokenizer *t)
@@ -362,30 +362,54 @@ static void put_list(FILE *file, const th_tokenizer *t)
     }
 }
 
+// Ends the text and publishes it.
+static th_code publish(page *p, const char *folder, const char *name, th_err *err)
+{
+    th_code rc = TH_OK;
+    char    path[PATH_MAX];
+
+    TH_TRY(end(p, err));
+    TH_CHECK(th_path_join(path, sizeof path, folder, name), TH_EIO, "use a shorter path",
+             "path \"%.100s...\" is too long", folder);
+    TH_TRY(th_file_replace(path, p->text, p->size, err));
+out:
+    return rc;
+}
+
 static th_code write_file(const th_tokenizer *t, const char *folder, const char *name,
                           void (*put)(FILE *file, const th_tokenizer *t), th_err *err)
 {
     th_code rc = TH_OK;
-    char    path[PATH_MAX];
     page    p;
 
     TH_TRY(begin(&p, err));
     put(p.file, t);
-    TH_TRY(end(&p, err));
-    TH_CHECK(th_path_join(path, sizeof path, folder, name), TH_EIO, "use a shorter path",
-             "path \"%.100s...\" is too long", folder);
-    TH_TRY(th_file_replace(path, p.text, p.size, err));
+    TH_TRY(publish(&p, folder, name, err));
 out:
     done(&p);
     return rc;
 }
 
-th_code th_tokenizer_write_hf(const th_tokenizer *t, const char *folder, th_err *err)
+static th_code write_config(const th_tokenizer *t, const char *folder, int64_t context, th_err *err)
+{
+    th_code rc = TH_OK;
+    page    p;
+
+    TH_TRY(begin(&p, err));
+    put_config(p.file, t, context);
+    TH_TRY(publish(&p, folder, "tokenizer_config.json", err));
+out:
+    done(&p);
+    return rc;
+}
+
+th_code th_tokenizer_write_hf(const th_tokenizer *t, const char *folder, int64_t context,
+                              th_err *err)
 {
     th_code rc = TH_OK;
 
     TH_TRY(write_file(t, folder, TH_TOKENIZER_JSON, put_json, err));
-    TH_TRY(write_file(t, folder, "tokenizer_config.json", put_config, err));
+    TH_TRY(write_config(t, folder, context, err));
     TH_TRY(write_file(t, folder, "special_tokens_map.json", put_map, err));
     if (t->kind == TH_TOKENS_CLIP) {
         TH_TRY(write_file(t, folder, "vocab.json", put_vocabulary_file, err));

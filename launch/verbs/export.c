@@ -180,7 +180,7 @@ static th_code write_folder(const outgoing *model, const char *folder, th_format
     TH_TRY(write_weights(model, path, format, err));
     TH_TRY(th_foreign_config_write(folder, &about, &tokenizer, model->about.model.logit_bias, err));
     if (own)
-        TH_TRY(th_tokenizer_write_hf(own, folder, err));
+        TH_TRY(th_tokenizer_write_hf(own, folder, about.text.context, err));
 out:
     return rc;
 }

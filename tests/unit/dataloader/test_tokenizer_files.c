@@ -169,7 +169,7 @@ static void what_is_written_reads_back(void **state)
     th_tokenizer            *plain = open_as(merges, TH_CLEANUP_HF);
     th_err                   err = { 0 };
 
-    th_assert_ok(th_tokenizer_write_hf(plain, *state, &err), &err);
+    th_assert_ok(th_tokenizer_write_hf(plain, *state, 77, &err), &err);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         th_tokenizer *other = find(*state, names[i]);
 
@@ -192,7 +192,7 @@ static void ids_are_those_of_the_vocabulary(void **state)
     const char   *token, *name;
     size_t        size;
 
-    th_assert_ok(th_tokenizer_write_hf(plain, *state, &err), &err);
+    th_assert_ok(th_tokenizer_write_hf(plain, *state, 77, &err), &err);
     text = take(*state, "vocab.json");
     assert_non_null(json = json_loads(text, 0, NULL));
     free(text);
@@ -248,7 +248,7 @@ static void bert_is_written_and_found(void **state)
     th_tokenizer *one = open_as(uncased, TH_CLEANUP_DEFAULT), *other;
     th_err        err = { 0 };
 
-    th_assert_ok(th_tokenizer_write_hf(one, *state, &err), &err);
+    th_assert_ok(th_tokenizer_write_hf(one, *state, 77, &err), &err);
     other = find(*state, "vocab.txt"); // tokenizer_config.json beside it
     assert_true(th_tokenizer_hash(one) == th_tokenizer_hash(other));
     th_tokenizer_close(other);
@@ -367,7 +367,7 @@ static void refuses(void **state)
     char         *changed, *good, path[] = TH_TEST_BUILD "/test-XXXXXX";
 
     assert_non_null(mkdtemp(path));
-    th_assert_ok(th_tokenizer_write_hf(tokenizer, path, &err), &err);
+    th_assert_ok(th_tokenizer_write_hf(tokenizer, path, 77, &err), &err);
     good = take(path, "tokenizer.json");
     changed = replaced(good, c->is, c->becomes);
     th_assert_error(th_tokenizer_open(changed, strlen(changed), &none, &err), TH_EDATA, &err,
