@@ -122,17 +122,6 @@ out:
     return rc;
 }
 
-// Which sample this is, also in another pack of the same files: the tar's or csv's name and the
-// key.
-static uint64_t sample_id(const th_item *item)
-{
-    const char *slash = strrchr(item->source, '/');
-    char        name[sizeof item->source + sizeof item->key + 1];
-
-    int size = snprintf(name, sizeof name, "%s\n%s", slash ? slash + 1 : item->source, item->key);
-    return th_hash(name, (size_t)size);
-}
-
 // Tokenizes the record's captions, which are maker->captions.
 static th_code tokenize(th_sample_maker *maker, const th_tokenizer *tokenizer, th_made_sample *out,
                         th_err *err)
@@ -217,7 +206,7 @@ th_code th_sample_make(th_sample_maker *maker, const th_pack_options *options,
     TH_TRY(th_codec_find(options->codec, &record.codec, err));
     TH_TRY(encode(&maker->square, record.codec, (int)options->quality, &record.image, &owned,
                   &image_bytes, err));
-    record.sample_id = sample_id(item);
+    record.sample_id = th_sample_id(item->source, item->key);
     out->width = maker->decoded.width;
     out->height = maker->decoded.height;
     record.width = maker->square.width;

@@ -3,6 +3,7 @@
 #include "base/hash.h"
 
 #include <endian.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,9 +12,19 @@
 #define HEAD_BYTES    28 // up to the table of captions
 #define CAPTION_BYTES 8  // a row of that table
 #define HASH_BYTES    8
+#define NAME_BYTES    768 // of source and key: th_item keeps less
 
 static const char fix_record[] =
     "pack the data again, or copy the pack again from where it is whole";
+
+uint64_t th_sample_id(const char *source, const char *key)
+{
+    const char *slash = strrchr(source, '/');
+    char        name[NAME_BYTES];
+
+    int size = snprintf(name, sizeof name, "%s\n%s", slash ? slash + 1 : source, key);
+    return th_hash(name, size < NAME_BYTES ? (size_t)size : NAME_BYTES - 1);
+}
 
 // Values are written byte by byte through memcpy: a record may stand at any address.
 static unsigned char *put16(unsigned char *to, uint16_t value)

@@ -39,6 +39,10 @@ typedef struct {
     th_caption *captions;
 } th_record;
 
+/* Which sample this is, also in another pack of the same files: by the name of the tar, table, list
+ * or folder that it came from, without those above it, and its key there. */
+uint64_t th_sample_id(const char *source, const char *key);
+
 /* Bytes of the record, or 0 when it breaks a limit above. */
 size_t th_record_size(const th_record *record);
 

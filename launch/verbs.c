@@ -62,11 +62,14 @@ const th_verb th_verbs[] = {
       "--probe\n"
       "run.yaml. Nothing is written to the run directory. Exit code 2 when a stage cannot run.\n",
       th_verb_plan, th_plan_verb_options },
-    { "eval", "RUN|weights.h5 [--data PACK] [--zeroshot classes.json] [--json]",
+    { "eval", "RUN|weights.h5 [--data PACK] [--zeroshot classes.json [--labels FILE]] [--json]",
       "Measure recall of a run's newest checkpoint, or how well it sorts pictures into classes",
       "classes.json: {\"classes\": [\"cat\"], \"templates\": [\"a photo of a {c}.\"]}, or "
       "CLIP_benchmark's\nclass names with --templates. A picture's class is the one whose name or "
-      "prompt is among its\ncaptions. Under mpirun the ranks share the work.\n",
+      "prompt is among its\ncaptions, or what --labels says: lines of picture, TAB, class, or of "
+      "source, TAB, key, TAB, class;\nor JSON {\"picture\": \"class\"} or {\"source\": {\"key\": "
+      "\"class\"}}. A picture is its id as\n`thaw inspect` prints it, a class its name or place in "
+      "the list. Under mpirun the ranks share the\nwork.\n",
       th_verb_eval, th_eval_verb_options },
     { "query", "RUN \"a red apple\" [\"a dog\" ...] [-k 5] [--html out.html]",
       "Find the pictures that fit a text best", NULL, th_verb_query, th_query_verb_options },

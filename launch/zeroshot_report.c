@@ -1,6 +1,7 @@
 #include "launch/zeroshot_report.h"
 
 #include "comm/agree.h"
+#include "dataloader/label_list.h"
 #include "trainer/loss/zeroshot.h"
 
 #include <jansson.h>
@@ -60,29 +61,55 @@ static void print_table(const report *of, const th_class_list *list)
            100 * of->all.top5, (long long)of->all.pictures, 100 * of->all.mean_recall);
 }
 
-// Everything that is local: the labels, the class features, the places.
-static th_code place(th_trained_model *model, const th_features *features,
-                     const th_class_list *list, const th_real *prompt, report *out, th_err *err)
+static th_code read_labels(th_pack *pack, const th_class_list *classes, const char *path,
+                           int32_t **out, th_err *err)
+{
+    th_label_list list = { 0 };
+    int32_t      *label = NULL;
+    th_code       rc = TH_OK;
+
+    TH_TRY(th_alloc((size_t)th_pack_describe(pack)->records, sizeof *label, "labels",
+                    (void **)&label, err));
+    if (path) {
+        TH_TRY(th_label_list_open(path, classes, &list, err));
+        TH_TRY(th_label_list_apply(&list, pack, label, err));
+    } else
+        TH_TRY(th_class_list_label(classes, pack, label, err));
+    *out = label;
+    label = NULL;
+out:
+    th_label_list_close(&list);
+    free(label);
+    return rc;
+}
+
+th_code th_zeroshot_labels(th_world *world, th_pack *pack, const th_class_list *classes,
+                           const char *labels, int32_t **out, th_err *err)
+{
+    return th_agree(world, world->rank == 0 ? read_labels(pack, classes, labels, out, err) : TH_OK,
+                    err);
+}
+
+// Everything that is local: the class features, the places.
+static th_code place(const th_features *features, const th_class_list *list, const int32_t *label,
+                     const th_real *prompt, report *out, th_err *err)
 {
     th_real *class_ = NULL;
-    int32_t *label = NULL;
     th_code  rc = TH_OK;
 
     TH_TRY(th_alloc((size_t)(list->classes * features->d), sizeof *class_, "class features",
                     (void **)&class_, err));
-    TH_TRY(th_alloc((size_t)features->images, sizeof *label, "labels", (void **)&label, err));
-    TH_TRY(th_class_list_label(list, model->pack, label, err));
     th_zeroshot_classes(prompt, list->first, list->classes, features->d, class_);
     TH_TRY(th_zeroshot_place(features->image, label, features->images, class_, list->classes,
                              features->d, out->count, &out->all, err));
 out:
     free(class_);
-    free(label);
     return rc;
 }
 
 th_code th_zeroshot_report(th_world *world, th_trained_model *model, const th_features *features,
-                           const th_class_list *classes, bool json, th_err *err)
+                           const th_class_list *classes, const int32_t *label, bool json,
+                           th_err *err)
 {
     report   result = { .step = model->step, .pictures = features->images };
     int64_t  prompts = classes->first[classes->classes];
@@ -99,7 +126,7 @@ th_code th_zeroshot_report(th_world *world, th_trained_model *model, const th_fe
                                  (const char *const *)classes->prompt, prompts, &model->passes,
                                  prompt, err));
     if (world->rank == 0) // the others have nothing to say
-        rc = place(model, features, classes, prompt, &result, err);
+        rc = place(features, classes, label, prompt, &result, err);
     TH_TRY(th_agree(world, rc, err));
     if (world->rank == 0 && json)
         TH_TRY(print_json(&result, classes, err));

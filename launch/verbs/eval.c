@@ -9,9 +9,10 @@
 #include "trainer/evaluate.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 typedef struct {
-    const char *data, *dataset, *templates, *zeroshot;
+    const char *data, *dataset, *labels, *templates, *zeroshot;
     bool        json;
 } eval_options;
 
@@ -22,6 +23,9 @@ static const th_option table[] = {
               .help = "entry of CLIP_benchmark's files that is meant"),
     TH_OPTION(eval_options, "json", json, .fallback = "false", .when = TH_PER_START, .since = "0.1",
               .help = "print one JSON object"),
+    TH_OPTION(eval_options, "labels", labels, .when = TH_PER_START, .since = "0.2",
+              .help = "table or JSON with the pictures' classes, for --zeroshot; by default the "
+                      "captions tell"),
     TH_OPTION(eval_options, "templates", templates, .when = TH_PER_START, .since = "0.2",
               .help = "CLIP_benchmark's templates, where --zeroshot names its class names"),
     TH_OPTION(eval_options, "zeroshot", zeroshot, .when = TH_PER_START, .since = "0.2",
@@ -67,37 +71,57 @@ static void print_table(const th_eval_report *report, int64_t images, int64_t ca
            ((double)images + 1) / 2);
 }
 
+static th_code check(const th_command_line *line, const eval_options *options, th_err *err)
+{
+    const char *of_zeroshot = options->templates ? "templates"
+                              : options->dataset ? "dataset"
+                              : options->labels  ? "labels"
+                                                 : NULL;
+    th_code     rc = TH_OK;
+
+    TH_CHECK(line->word_count == 1, TH_EUSAGE, "thaw eval RUN",
+             "thaw eval takes one run directory, not %d words", line->word_count);
+    TH_CHECK(options->zeroshot || !of_zeroshot, TH_EUSAGE, "name the classes with --zeroshot",
+             "--%s is given without --zeroshot", of_zeroshot);
+out:
+    return rc;
+}
+
+static th_code prepare(const th_command_line *line, eval_options *options, th_arena *pool,
+                       th_class_list *classes, th_trained_model *model, th_err *err)
+{
+    th_option_set set = { table, sizeof table / sizeof *table, options };
+    th_code       rc = TH_OK;
+
+    TH_TRY(th_arena_open(pool, (size_t)1 << 20, err));
+    TH_TRY(th_command_line_apply(line, &set, 1, pool, err));
+    TH_TRY(check(line, options, err));
+    if (options->zeroshot)
+        TH_TRY(th_class_list_open(options->zeroshot, options->templates, options->dataset, classes,
+                                  err));
+    TH_TRY(th_trained_model_open(line->words[0], options->data, model, err));
+out:
+    return rc;
+}
+
 static th_code evaluate(th_world *world, const th_command_line *line, th_err *err)
 {
     eval_options     options;
-    th_option_set    set = { table, sizeof table / sizeof *table, &options };
     th_arena         pool = { 0 };
     th_trained_model model = { 0 };
     th_features      features = { 0 };
     th_class_list    classes = { 0 };
+    int32_t         *label = NULL;
     th_eval_report   report;
     th_code          rc = TH_OK;
 
-    rc = th_arena_open(&pool, (size_t)1 << 20, err);
-    if (rc == TH_OK)
-        rc = th_command_line_apply(line, &set, 1, &pool, err);
-    if (rc == TH_OK && line->word_count != 1)
-        rc = th_fail(err, TH_EUSAGE, "thaw eval RUN", __FILE__, __LINE__,
-                     "thaw eval takes one run directory, not %d words", line->word_count);
-    if (rc == TH_OK && !options.zeroshot && (options.templates || options.dataset))
-        rc = th_fail(err, TH_EUSAGE, "name the classes with --zeroshot", __FILE__, __LINE__,
-                     "--%s is given without --zeroshot",
-                     options.templates ? "templates" : "dataset");
-    if (rc == TH_OK && options.zeroshot)
-        rc =
-            th_class_list_open(options.zeroshot, options.templates, options.dataset, &classes, err);
-    if (rc == TH_OK)
-        rc = th_trained_model_open(line->words[0], options.data, &model, err);
-    TH_TRY(th_agree(world, rc, err));
+    TH_TRY(th_agree(world, prepare(line, &options, &pool, &classes, &model, err), err));
+    if (options.zeroshot) // before the long work: what is wrong with them shows at once
+        TH_TRY(th_zeroshot_labels(world, model.pack, &classes, options.labels, &label, err));
     TH_TRY(th_embed_pack(world, &model.parameters, model.pack, &model.passes, &features, err));
     th_arena_rewind(&model.passes, 0);
     if (options.zeroshot) {
-        TH_TRY(th_zeroshot_report(world, &model, &features, &classes, options.json, err));
+        TH_TRY(th_zeroshot_report(world, &model, &features, &classes, label, options.json, err));
         goto out;
     }
     TH_TRY(th_evaluate(world, &features, &model.parameters, &model.options, &model.passes, &report,
@@ -109,6 +133,7 @@ static th_code evaluate(th_world *world, const th_command_line *line, th_err *er
         print_table(&report, features.images, features.captions);
 out:
     th_features_free(&features);
+    free(label);
     th_class_list_close(&classes);
     th_trained_model_close(&model);
     th_arena_close(&pool);

@@ -1,6 +1,7 @@
 #!/bin/bash
 # tests/fault/zeroshot.sh BUILD - thaw eval --zeroshot sorts the pictures of a pack into classes: both forms
-# of the JSON, any number of ranks, a run and its weights give the same numbers; and the page of a query.
+# of the JSON, any number of ranks, a run and its weights, and labels from a file give the same numbers; and the
+# page of a query.
 . "$(dirname "$0")/common.bash" "$1"
 
 has() { grep -qE -- "$1" last.log || fail "no \"$1\" in the output: $(cat last.log)"; }
@@ -56,6 +57,34 @@ has 'makes it one of class 0 and of class 1'
 expect 2 "$thaw" eval runs/first --templates en_templates.json
 has 'without --zeroshot'
 expect 74 "$thaw" eval runs/first --zeroshot gone.json
+
+# --- labels from a file: the same as by captions, some of them, and what is wrong with them ---
+expect 0 "$thaw" inspect packs/val --dump-images dumped
+for text in dumped/*.txt; do
+    read -r _ colour _ <"$text" # "a red square at the left"
+    printf '%s\t%s\n' "$(basename "${text%.txt}")" "$colour"
+done >labels.tsv
+expect 0 ranks 2 eval runs/first --zeroshot classes.json --labels labels.tsv --json
+same one.json last.log
+"$python" - <<'END'
+import json
+rows = [line.rstrip("\n").split("\t") for line in open("labels.tsv")]
+colours = json.load(open("classes.json"))["classes"]
+json.dump({name.split("-")[1]: colours.index(colour) for name, colour in rows[1:]}, open("labels.json", "w"))
+END
+expect 0 "$thaw" eval runs/first --zeroshot classes.json --labels labels.json
+has '^1 more pictures have no class'
+sed '2s/\t.*/\tcrimson/' labels.tsv >unknown.tsv
+expect 65 ranks 2 eval runs/first --zeroshot classes.json --labels unknown.tsv
+has 'line 2 of "unknown.tsv": there is no class "crimson"'
+expect 65 "$thaw" eval runs/first --data packs/train --zeroshot classes.json --labels labels.tsv
+has 'the pack has no picture'
+sed -n '1p;1p' labels.tsv >twice.tsv
+expect 65 "$thaw" eval runs/first --zeroshot classes.json --labels twice.tsv
+has 'line 2 is of the same picture as 1'
+expect 2 "$thaw" eval runs/first --zeroshot classes.json --labels gone.tsv
+expect 2 "$thaw" eval runs/first --labels labels.tsv
+has 'without --zeroshot'
 
 # --- a page: k pictures for each text, as printed, of a run and of weights ---
 expect 0 "$thaw" query runs/first "a red square" "a <blue> & \"disc\"" -k 7 --html out.html

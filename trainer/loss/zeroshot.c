@@ -91,7 +91,7 @@ th_code th_zeroshot_place(const th_real *image, const int32_t *label, int64_t pi
         labelled++;
     }
     TH_CHECK(labelled > 0, TH_EDATA,
-             "a picture's class is the one whose name or prompt is among its captions",
+             "name classes in a file (--labels), or by captions that are a name or prompt of one",
              "none of %lld pictures belongs to one of the %lld classes", (long long)pictures,
              (long long)classes);
     memset(out_count, 0, (size_t)classes * sizeof *out_count);

@@ -71,12 +71,11 @@ static inline void pack_write(const char *folder, const pack_plan *plan)
     free(info.shards);
 }
 
-/* Finds the record of sample `number` in the files of a pack and flips a bit of its picture. The
- * records are found by their first bytes; fails when it is not there. */
-static inline void pack_damage(const char *folder, const pack_plan *plan, int64_t number)
+/* Finds the record of a sample in the files of a pack and flips a bit of its picture. The records
+ * are found by their first bytes; fails when it is not there. */
+static inline void pack_damage_id(const char *folder, const pack_plan *plan, uint64_t id)
 {
     unsigned char head[16] = { 'T', 'R', 'E', 'C', 1, 0, 0, 0 };
-    uint64_t      id = (uint64_t)number * 1000003u;
 
     memcpy(head + 8, &id, sizeof id); // little-endian, as this machine
     for (int k = 0; k < plan->shards; k++) {
@@ -95,7 +94,13 @@ static inline void pack_damage(const char *folder, const pack_plan *plan, int64_
         if (found)
             return;
     }
-    fail_msg("sample %lld is not in the pack", (long long)number);
+    fail_msg("sample %016llx is not in the pack", (unsigned long long)id);
+}
+
+/* The same of record `number`. */
+static inline void pack_damage(const char *folder, const pack_plan *plan, int64_t number)
+{
+    pack_damage_id(folder, plan, (uint64_t)number * 1000003u);
 }
 
 #endif
