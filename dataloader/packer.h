@@ -12,8 +12,7 @@
  * (packer_begun.h). The first look is repeated at each start, and tells if the source has changed.
  *
  * Ranks take turns with the units; a file system that all of them see is assumed. The pack follows
- * from the source and the options alone, whatever the number of ranks and threads. Room needed on
- * the disk: the pack, and the size of a shard for each rank.
+ * from the source and the options alone, whatever the number of ranks and threads.
  *
  * Pictures: the short side becomes size + margin, by Pillow's filter (smaller ones are enlarged),
  * and a square of that side is cut from the centre: the bits of torchvision's Resize and

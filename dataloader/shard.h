@@ -14,10 +14,10 @@
 
 typedef struct th_shard_writer th_shard_writer;
 
-/* Fills "<path>.fill"; commit compacts it into "<path>.tmp", flushes that, renames it to `path` and
- * flushes the folder: it needs room for the shard twice. close removes what is not committed, and
- * accepts NULL. One thread at a time for a writer. Errors: TH_EIO (disk full among them), TH_EUSAGE
- * when a record breaks a limit of record.h; after an error only close is allowed. */
+/* Fills "<path>.tmp", each byte once; commit finishes and flushes it, renames it to `path` and
+ * flushes the folder. close removes what is not committed, and accepts NULL. One thread at a time
+ * for a writer. Errors: TH_EIO (disk full among them), TH_EUSAGE when a record breaks a limit of
+ * record.h; after an error only close is allowed. */
 TH_MUST_CHECK th_code th_shard_create(const char *path, th_shard_writer **out, th_err *err);
 TH_MUST_CHECK th_code th_shard_append(th_shard_writer *writer, const th_record *record,
                                       th_err *err);

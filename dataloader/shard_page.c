@@ -100,6 +100,87 @@ _Bool th_page_leaf_node(const unsigned char *page, size_t page_bytes, uint64_t n
            out->bytes <= (pages - out->overflow_page) * page_bytes - TH_PAGE_HEAD;
 }
 
+// --- making ---
+
+void th_page_begin(unsigned char *page, size_t page_bytes, int kind)
+{
+    th_shard_page head = { .flags = (uint16_t)kind,
+                           .lower = TH_PAGE_HEAD,
+                           .upper = (uint16_t)page_bytes };
+
+    memset(page, 0, page_bytes);
+    memcpy(page, &head, sizeof head);
+}
+
+void th_page_set_number(unsigned char *page, uint64_t number)
+{
+    memcpy(page + offsetof(th_shard_page, number), &number, sizeof number);
+}
+
+// Two nodes at least are to fit a page: LMDB's rule.
+_Bool th_page_fits_inside(size_t page_bytes, size_t size)
+{
+    size_t most = ((page_bytes - TH_PAGE_HEAD) / 2 & ~(size_t)1) - sizeof(uint16_t);
+
+    return TH_NODE_HEAD + TH_KEY_BYTES + size <= most;
+}
+
+// A node begins at an even place.
+static size_t node_bytes(size_t key_bytes, size_t data_bytes)
+{
+    return (TH_NODE_HEAD + key_bytes + data_bytes + 1) & ~(size_t)1;
+}
+
+_Bool th_page_has_room(const unsigned char *page, size_t size)
+{
+    th_shard_page head;
+
+    memcpy(&head, page, sizeof head);
+    return node_bytes(TH_KEY_BYTES, size) + sizeof(uint16_t) <= (size_t)(head.upper - head.lower);
+}
+
+// Nodes stand one before the other from the end of the page. Returns where key and data begin.
+static unsigned char *add_node(unsigned char *page, const node_head *node, size_t data_bytes)
+{
+    th_shard_page head;
+
+    memcpy(&head, page, sizeof head);
+    head.upper = (uint16_t)(head.upper - node_bytes(node->key_bytes, data_bytes));
+    memcpy(page + head.lower, &head.upper, sizeof head.upper);
+    head.lower = (uint16_t)(head.lower + sizeof head.upper);
+    memcpy(page, &head, sizeof head);
+    memcpy(page + head.upper, node, sizeof *node);
+    return page + head.upper + TH_NODE_HEAD;
+}
+
+void th_page_put_leaf(unsigned char *page, uint64_t key, const void *value, size_t size,
+                      uint64_t own_page)
+{
+    node_head      node = { .low = (uint16_t)size,
+                            .high = (uint16_t)(size >> 16),
+                            .flags = value ? 0 : BIG_DATA,
+                            .key_bytes = TH_KEY_BYTES };
+    uint64_t       big_endian = htobe64(key);
+    const void    *data = value ? value : &own_page;
+    size_t         data_bytes = value ? size : sizeof own_page;
+    unsigned char *to = add_node(page, &node, data_bytes);
+
+    memcpy(to, &big_endian, sizeof big_endian);
+    memcpy(to + sizeof big_endian, data, data_bytes);
+}
+
+void th_page_put_branch(unsigned char *page, int i, const th_shard_node *child)
+{
+    node_head      node = { .low = (uint16_t)child->page,
+                            .high = (uint16_t)(child->page >> 16),
+                            .flags = (uint16_t)(child->page >> 32),
+                            .key_bytes = i > 0 ? TH_KEY_BYTES : 0 };
+    uint64_t       big_endian = htobe64(child->first);
+    unsigned char *to = add_node(page, &node, 0);
+
+    memcpy(to, &big_endian, node.key_bytes);
+}
+
 void th_page_canonical(const unsigned char *page, size_t page_bytes, int kind, unsigned char *out)
 {
     th_shard_page head;

@@ -61,6 +61,27 @@ _Bool th_page_branch_node(const unsigned char *page, size_t page_bytes, uint64_t
 _Bool th_page_leaf_node(const unsigned char *page, size_t page_bytes, uint64_t number,
                         uint64_t pages, int i, uint64_t key, th_shard_value *out);
 
+/* Writes the meta page `number` of a canonical shard whose tree is `records`: 0 is an empty
+ * beginning, 1 is the one that LMDB takes, as its transaction is the later one. */
+void th_shard_meta_write(unsigned char *page, size_t page_bytes, uint64_t pages, uint64_t number,
+                         const th_shard_db *records);
+
+/* Making pages: begin an empty one, put nodes behind those that it has, set its number.
+ *
+ * A leaf's value stands inside of it when that leaves room for one more; else it has pages of its
+ * own, and `value` is NULL and `own_page` their first. Whether a value of `size` bytes, or an own
+ * page's number, still fits is asked before. Child 0 of a branch is written without its key, which
+ * nobody looks at; a branch takes TH_PAGE_CHILDREN of them. */
+#define TH_PAGE_CHILDREN(page_bytes)                                                               \
+    (1 + ((page_bytes)-TH_PAGE_HEAD - TH_NODE_HEAD - 2) / (TH_NODE_HEAD + TH_KEY_BYTES + 2))
+void  th_page_begin(unsigned char *page, size_t page_bytes, int kind);
+void  th_page_set_number(unsigned char *page, uint64_t number);
+_Bool th_page_fits_inside(size_t page_bytes, size_t size);
+_Bool th_page_has_room(const unsigned char *page, size_t size);
+void  th_page_put_leaf(unsigned char *page, uint64_t key, const void *value, size_t size,
+                       uint64_t own_page);
+void  th_page_put_branch(unsigned char *page, int i, const th_shard_node *child);
+
 /* Copies what a checked page uses, with `upper` where its nodes begin; all other bytes of `out` are
  * zero. */
 void th_page_canonical(const unsigned char *page, size_t page_bytes, int kind, unsigned char *out);

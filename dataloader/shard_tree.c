@@ -60,10 +60,8 @@ static _Bool is_canonical(const unsigned char *page, size_t page_bytes, int kind
     return memcmp(page, canonical, page_bytes) == 0;
 }
 
-// The meta page `number` of a canonical shard whose tree is `records`: 0 is an empty beginning, 1
-// is the one that LMDB takes, as its transaction is the later one.
-static void write_meta(unsigned char *page, size_t page_bytes, uint64_t pages, uint64_t number,
-                       const th_shard_db *records)
+void th_shard_meta_write(unsigned char *page, size_t page_bytes, uint64_t pages, uint64_t number,
+                         const th_shard_db *records)
 {
     th_shard_page head = { .number = number, .flags = TH_PAGE_META };
     th_shard_meta meta = {
@@ -112,13 +110,13 @@ static th_code read_metas(int fd, const char *name, _Bool strict, th_shard_tree 
     TH_CHECK(meta.last_page == tree->pages - 1, TH_EDATA, fix_shard,
              "shard \"%s\" is truncated: it has %" PRIu64 " pages and should have %" PRIu64, name,
              tree->pages, meta.last_page + 1);
-    write_meta(expected.bytes, tree->page_bytes, tree->pages, 1, &meta.records);
+    th_shard_meta_write(expected.bytes, tree->page_bytes, tree->pages, 1, &meta.records);
     TH_CHECK(!strict || memcmp(page.bytes, expected.bytes, tree->page_bytes) == 0, TH_EDATA,
              fix_shard, "shard \"%s\" is damaged in meta page 1", name);
     *out = meta.records;
     if (strict) {
         TH_TRY(read_page(tree, fd, name, 0, strict, &page, err));
-        write_meta(expected.bytes, tree->page_bytes, tree->pages, 0, NULL);
+        th_shard_meta_write(expected.bytes, tree->page_bytes, tree->pages, 0, NULL);
         TH_CHECK(memcmp(page.bytes, expected.bytes, tree->page_bytes) == 0, TH_EDATA, fix_shard,
                  "shard \"%s\" is damaged in meta page 0", name);
     }
@@ -305,99 +303,4 @@ th_code th_shard_tree_check_leaf(const th_shard_tree *tree, int fd, const char *
     th_page_buffer page;
 
     return read_leaf(tree, fd, name, k, strict, &page, values, err);
-}
-
-// --- polishing ---
-
-static th_code write_at(int fd, const char *name, uint64_t offset, const void *bytes, size_t size,
-                        th_err *err)
-{
-    th_code              rc = TH_OK;
-    const unsigned char *from = bytes;
-
-    while (size > 0) {
-        ssize_t put = pwrite(fd, from, size, (off_t)offset);
-        if (put < 0 && errno == EINTR)
-            continue;
-        TH_CHECK(put >= 0, TH_EIO, "make room on the disk", "could not write shard \"%s\": %s",
-                 name, strerror(errno));
-        from += put;
-        offset += (uint64_t)put;
-        size -= (size_t)put;
-    }
-out:
-    return rc;
-}
-
-// A value's own pages: the first has a header, behind the last byte of the value stand zeros.
-static th_code polish_value(const th_shard_tree *tree, int fd, const char *name,
-                            const th_shard_value *value, th_err *err)
-{
-    static const unsigned char zeros[TH_SHARD_PAGE];
-
-    th_code       rc = TH_OK;
-    th_shard_page head = { .number = value->overflow_page, .flags = TH_PAGE_OVERFLOW };
-    uint64_t      pages = value_pages(tree, value);
-
-    head.overflow_pages = (uint32_t)pages;
-    TH_TRY(write_at(fd, name, value->overflow_page * tree->page_bytes, &head, sizeof head, err));
-    TH_TRY(write_at(fd, name, value->offset + value->bytes, zeros,
-                    (size_t)(pages * tree->page_bytes - TH_PAGE_HEAD - value->bytes), err));
-out:
-    return rc;
-}
-
-static th_code polish_leaf(const th_shard_tree *tree, int fd, const char *name, uint64_t k,
-                           th_err *err)
-{
-    th_code         rc = TH_OK;
-    th_page_buffer  page, canonical;
-    th_shard_value *values = calloc(leaf_records(tree, k), sizeof *values);
-
-    TH_CHECK(values, TH_EIO, fix_memory, "could not finish shard \"%s\": out of memory", name);
-    TH_TRY(read_leaf(tree, fd, name, k, 0, &page, values, err));
-    th_page_canonical(page.bytes, tree->page_bytes, TH_PAGE_LEAF, canonical.bytes);
-    TH_TRY(write_at(fd, name, tree->leaves[k].page * tree->page_bytes, canonical.bytes,
-                    tree->page_bytes, err));
-    for (uint64_t i = 0; i < leaf_records(tree, k); i++)
-        if (values[i].overflow_page)
-            TH_TRY(polish_value(tree, fd, name, &values[i], err));
-out:
-    free(values);
-    return rc;
-}
-
-static th_code polish_branch(const th_shard_tree *tree, int fd, const char *name, uint64_t number,
-                             th_err *err)
-{
-    th_code        rc = TH_OK;
-    th_page_buffer page, canonical;
-
-    TH_TRY(read_page(tree, fd, name, number, 0, &page, err));
-    th_page_canonical(page.bytes, tree->page_bytes, TH_PAGE_BRANCH, canonical.bytes);
-    TH_TRY(write_at(fd, name, number * tree->page_bytes, canonical.bytes, tree->page_bytes, err));
-out:
-    return rc;
-}
-
-th_code th_shard_tree_polish(int fd, const char *name, th_err *err)
-{
-    th_code        rc = TH_OK;
-    th_shard_tree  tree = { 0 };
-    th_shard_meta  meta;
-    th_page_buffer page;
-
-    TH_TRY(th_shard_tree_open(fd, name, 0, &tree, err));
-    for (uint64_t i = 0; i < tree.branch_count; i++)
-        TH_TRY(polish_branch(&tree, fd, name, tree.branches[i].page, err));
-    for (uint64_t k = 0; k < tree.leaf_count; k++)
-        TH_TRY(polish_leaf(&tree, fd, name, k, err));
-    TH_TRY(th_shard_read_at(fd, name, tree.page_bytes + TH_PAGE_HEAD, &meta, sizeof meta, err));
-    for (uint64_t number = 0; number < 2; number++) {
-        write_meta(page.bytes, tree.page_bytes, tree.pages, number, &meta.records);
-        TH_TRY(write_at(fd, name, number * tree.page_bytes, page.bytes, tree.page_bytes, err));
-    }
-out:
-    th_shard_tree_close(&tree);
-    return rc;
 }

@@ -36,7 +36,7 @@ typedef struct {
 } th_shard_tree;
 
 /* Reads the tree of the open file; `name` is for messages. `strict` also asks for the canonical
- * form that th_shard_tree_polish makes, which every committed shard has. Errors: TH_EDATA, TH_EIO.
+ * form, zeros wherever nothing stands, which every committed shard has. Errors: TH_EDATA, TH_EIO.
  */
 TH_MUST_CHECK th_code th_shard_tree_open(int fd, const char *name, _Bool strict, th_shard_tree *out,
                                          th_err *err);
@@ -50,11 +50,6 @@ uint64_t th_shard_tree_leaf(const th_shard_tree *tree, uint64_t i);
 TH_MUST_CHECK th_code th_shard_tree_check_leaf(const th_shard_tree *tree, int fd, const char *name,
                                                uint64_t k, _Bool strict, th_shard_value *values,
                                                th_err *err);
-
-/* Brings a file that LMDB has compacted into its canonical form: the same records give the same
- * bytes. LMDB leaves in the unused parts of a page what its memory held, and in the meta pages the
- * size of the map. `fd` is open for reading and writing. Errors: TH_EDATA, TH_EIO. */
-TH_MUST_CHECK th_code th_shard_tree_polish(int fd, const char *name, th_err *err);
 
 /* pread of exactly `size` bytes. Errors: TH_EDATA when the file ends before, TH_EIO. */
 TH_MUST_CHECK th_code th_shard_read_at(int fd, const char *name, uint64_t offset, void *out,

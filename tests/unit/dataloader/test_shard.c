@@ -2,9 +2,11 @@
 #include "base/hash.h"
 #include "base/philox.h"
 #include "dataloader/shard.h"
+#include "dataloader/shard_page.h"
 #include "dataloader/shard_tree.h"
 #include "record_fixture.h"
 
+#include <endian.h>
 #include <fcntl.h>
 #include <lmdb.h>
 #include <pthread.h>
@@ -99,7 +101,7 @@ static const set sets[] = {
     { .records = 3, .side = 40, .captions = 8 },
     { .records = 700, .captions = 3, .mixed = true },
     { .records = 40000, .side = 2, .captions = 1 }, // three levels of pages
-    { .records = 400, .side = 256, .captions = 1 }, // 79 MB: two batches
+    { .records = 400, .side = 256, .captions = 1 }, // 79 MB
 };
 
 static void reads_back(void **state)
@@ -117,15 +119,166 @@ static void reads_back(void **state)
         uint64_t    file_hash, file_bytes;
         th_err      err = { 0 };
         char        other[4200];
-        const char *left[] = { ".fill", ".tmp", "-lock" };
+        const char *left[] = { ".tmp", "-lock" };
         th_assert_ok(th_hash_file(path, &file_hash, &file_bytes, &err), &err);
         assert_int_equal(file_hash, hash);
         assert_int_equal(file_bytes, bytes);
-        for (int k = 0; k < 3; k++) {
+        for (int k = 0; k < 2; k++) {
             (void)snprintf(other, sizeof other, "%s%s", path, left[k]);
             assert_false(th_path_exists(other));
         }
     }
+}
+
+// --- the slow twin: LMDB writes the same records, and compacts ---
+
+#define PAGE 4096
+
+static void write_by_lmdb(const char *path, const char *compacted, const set *s)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi  dbi;
+
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_set_mapsize(env, (size_t)256 << 20), 0);
+    assert_int_equal(mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC, 0644), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, NULL, 0, &dbi), 0);
+    for (int64_t i = 0; i < s->records; i++) {
+        fixture  f;
+        uint64_t number = htobe64((uint64_t)i);
+        make(s, i, &f);
+        MDB_val key = { sizeof number, &number }, value = { th_record_size(&f.record), NULL };
+        assert_int_equal(mdb_put(txn, dbi, &key, &value, MDB_APPEND | MDB_RESERVE), 0);
+        th_record_write(&f.record, value.mv_data);
+        fixture_free(&f);
+    }
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    assert_int_equal(mdb_env_copy2(env, compacted, MDB_CP_COMPACT), 0);
+    mdb_env_close(env);
+}
+
+static unsigned char *read_file(const char *path, size_t *out_size)
+{
+    char  *bytes;
+    th_err err = { 0 };
+
+    th_assert_ok(th_file_read(path, (size_t)1 << 30, &bytes, out_size, &err), &err);
+    return (unsigned char *)bytes;
+}
+
+// Every page but the metas holds the same; LMDB leaves dirt where nothing stands.
+static void same_pages(const unsigned char *ours, const unsigned char *theirs, size_t size,
+                       const set *s)
+{
+    int64_t record = 0; // the next one that has pages of its own
+
+    for (size_t at = 2 * PAGE; at < size;) {
+        th_shard_page head, other;
+        unsigned char a[PAGE], b[PAGE];
+        memcpy(&head, ours + at, sizeof head);
+        memcpy(&other, theirs + at, sizeof other);
+        assert_int_equal(head.flags, other.flags);
+        assert_true(head.number == at / PAGE && other.number == head.number);
+        if (head.flags != TH_PAGE_OVERFLOW) {
+            th_page_canonical(ours + at, PAGE, head.flags, a);
+            th_page_canonical(theirs + at, PAGE, head.flags, b);
+            assert_memory_equal(a, b, PAGE);
+            at += PAGE;
+            continue;
+        }
+        size_t bytes = 0;
+        while (bytes < PAGE / 2) { // those below stand in their leaf, as no record is just at it
+            fixture f;
+            make(s, record++, &f);
+            bytes = th_record_size(&f.record);
+            fixture_free(&f);
+        }
+        assert_int_equal(head.overflow_pages, other.overflow_pages);
+        assert_memory_equal(ours + at + TH_PAGE_HEAD, theirs + at + TH_PAGE_HEAD, bytes);
+        at += head.overflow_pages * (size_t)PAGE;
+    }
+}
+
+static void lmdb_writes_the_same(void **state)
+{
+    char     ours[4096], theirs[4096], compacted[4096];
+    uint64_t bytes, hash;
+
+    if (sysconf(_SC_PAGESIZE) != PAGE)
+        skip(); // LMDB takes the machine's
+    for (int i = 0; i < (int)(sizeof sets / sizeof *sets); i++) {
+        char     name[32];
+        MDB_env *env;
+        MDB_stat stat, other;
+        (void)snprintf(name, sizeof name, "%d.lmdb", i);
+        th_test_path(ours, sizeof ours, *state, name);
+        (void)snprintf(name, sizeof name, "%d.lmdb.twin", i);
+        th_test_path(theirs, sizeof theirs, *state, name);
+        (void)snprintf(name, sizeof name, "%d.lmdb.compact", i);
+        th_test_path(compacted, sizeof compacted, *state, name);
+        write_shard(ours, &sets[i], &bytes, &hash);
+        write_by_lmdb(theirs, compacted, &sets[i]);
+        for (int k = 0; k < 2; k++) {
+            assert_int_equal(mdb_env_create(&env), 0);
+            assert_int_equal(
+                mdb_env_open(env, k ? compacted : ours, MDB_NOSUBDIR | MDB_NOLOCK | MDB_RDONLY, 0),
+                0);
+            assert_int_equal(mdb_env_stat(env, k ? &other : &stat), 0);
+            mdb_env_close(env);
+        }
+        assert_int_equal(stat.ms_entries, other.ms_entries);
+        assert_int_equal(stat.ms_depth, other.ms_depth);
+        assert_int_equal(stat.ms_leaf_pages, other.ms_leaf_pages);
+        assert_int_equal(stat.ms_overflow_pages, other.ms_overflow_pages);
+        if (stat.ms_branch_pages > 1)
+            continue; // LMDB has split one in halves, which we need not
+        assert_int_equal(stat.ms_branch_pages, other.ms_branch_pages);
+        size_t         size, other_size;
+        unsigned char *a = read_file(ours, &size), *b = read_file(compacted, &other_size);
+        assert_int_equal(size, other_size);
+        same_pages(a, b, size, &sets[i]);
+        free(a);
+        free(b);
+    }
+}
+
+// As many leaves as make the last branches of each level full, one more, two more: no branch may
+// have one child alone.
+static void branches_have_children(void **state)
+{
+    enum { LEAVES = TH_PAGE_CHILDREN(PAGE) };
+    char              path[4096];
+    th_record_scratch buffer = { 0 };
+
+    th_test_path(path, sizeof path, *state, "a.lmdb");
+    for (int64_t leaves = LEAVES; leaves <= 2 * LEAVES + 2; leaves++) {
+        static unsigned char value[1900]; // two fill a leaf
+        th_shard_writer     *writer = NULL;
+        th_shard            *shard;
+        th_err               err = { 0 };
+        int64_t              records;
+        uint64_t             bytes, hash;
+        size_t               size;
+        if (leaves == LEAVES + 3)
+            leaves = 2 * LEAVES;
+        th_assert_ok(th_shard_create(path, &writer, &err), &err);
+        for (int64_t i = 0; i < 2 * leaves - 1; i++) {
+            memcpy(value, &i, sizeof i);
+            th_assert_ok(th_shard_append_bytes(writer, value, sizeof value, &err), &err);
+        }
+        th_assert_ok(th_shard_commit(writer, &records, &bytes, &hash, &err), &err);
+        th_shard_writer_close(writer);
+        th_assert_ok(th_shard_open(path, &shard, &err), &err);
+        for (int64_t i = 0; i < records; i++) {
+            th_assert_ok(th_shard_copy(shard, i, &buffer, &size, &err), &err);
+            assert_int_equal(size, sizeof value);
+            assert_memory_equal(buffer.bytes, &i, sizeof i);
+        }
+        th_shard_close(shard);
+    }
+    free(buffer.bytes);
 }
 
 // A writer that is killed in the middle leaves its files behind.
@@ -155,10 +308,10 @@ static void same_records_same_bytes(void **state)
 
     th_test_path(first, sizeof first, *state, "a.lmdb");
     th_test_path(second, sizeof second, *state, "b.lmdb");
-    (void)snprintf(left, sizeof left, "%s.fill", second);
+    (void)snprintf(left, sizeof left, "%s.tmp", second);
     for (int i = 0; i < (int)(sizeof sets / sizeof *sets); i++) {
         write_shard(first, &sets[i], &bytes[0], &hash[0]);
-        // Memory that is not zero, so that what LMDB does not write would show.
+        // Memory that is not zero, so that what nobody has written would show.
         void *dirt[64];
         for (int k = 0; k < 64; k++) {
             assert_non_null(dirt[k] = malloc((size_t)4096 << (k % 6)));
@@ -175,8 +328,6 @@ static void same_records_same_bytes(void **state)
     }
 }
 
-// The second batch gets its memory from the first: LMDB leaves that behind a value which ends
-// within its only page.
 static void unused_bytes_are_zero(void **state)
 {
     static const set           s = { .records = 25000, .side = 32, .captions = 1 }; // 78 MB
@@ -558,17 +709,15 @@ static int fill_disk(const char *path, rlim_t limit, int64_t records)
 
 static void full_disk_is_an_error(void **state)
 {
-    // In the first page, while appending (a batch is 64 MiB), in the last batch. While compacting:
-    // the second file is written to a device that is always full.
+    // In the first page, while appending, and on a device that is always full.
     static const struct {
         rlim_t  limit;
         int64_t records;
         _Bool   full;
     } cases[] = { { 1000, 1, 0 }, { 10 << 20, 1000, 0 }, { 10 << 20, 100, 0 }, { 1 << 30, 10, 1 } };
-    char path[4096], fill[4200], tmp[4200];
+    char path[4096], tmp[4200];
 
     th_test_path(path, sizeof path, *state, "a.lmdb");
-    (void)snprintf(fill, sizeof fill, "%s.fill", path);
     (void)snprintf(tmp, sizeof tmp, "%s.tmp", path);
     for (int i = 0; i < (int)(sizeof cases / sizeof *cases); i++) {
         if (cases[i].full)
@@ -581,7 +730,6 @@ static void full_disk_is_an_error(void **state)
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_int_equal(status, 0);
         assert_false(th_path_exists(path));
-        assert_false(th_path_exists(fill));
         assert_false(th_path_exists(tmp));
     }
 }
@@ -644,6 +792,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(reads_back),
+        IN_FOLDER(lmdb_writes_the_same),
+        IN_FOLDER(branches_have_children),
         IN_FOLDER(same_records_same_bytes),
         IN_FOLDER(unused_bytes_are_zero),
         IN_FOLDER(flipped_bits_never_crash),
