@@ -49,6 +49,9 @@ static th_code next(th_source *source, th_item *out, bool *out_more, th_err *err
             continue;
         }
         if (rows->collecting) { // the row at hand waits for the next call
+            if (!rows->head.skim)
+                TH_TRY(th_item_read_picture(&rows->sample, rows->folder, rows->sample.key,
+                                            rows->absolute_is_fine, rows->sample_where, err));
             give(&rows->sample, &rows->collecting, out);
             return TH_OK;
         }
@@ -58,9 +61,7 @@ static th_code next(th_source *source, th_item *out, bool *out_more, th_err *err
         }
         give(&rows->row, &rows->has_row, &rows->sample);
         rows->collecting = true;
-        if (!rows->head.skim)
-            TH_TRY(th_item_read_picture(&rows->sample, rows->folder, rows->sample.key,
-                                        rows->absolute_is_fine, rows->where, err));
+        memcpy(rows->sample_where, rows->where, sizeof rows->where);
     }
 out:
     return rc;

@@ -19,7 +19,7 @@ struct th_rows {
     char   *path, *folder;             // of the list; where its pictures' names start
     bool    absolute_is_fine;          // names that start at the root are read
     th_item row, sample;               // at hand, when `has_row`; collected, when `collecting`
-    char    where[48];
+    char    where[48], sample_where[48];
     bool    has_row, collecting;
 };
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # tests/fault/sources.sh - thaw pack of each kind of source, end to end: as many pictures and captions come
-# out as went in, what is refused is named, and wrong specs end with exit 2 and a hint.
+# out as went in, what is refused is named, two ranks give the same pack, and wrong specs end with exit 2 and
+# a hint.
 here=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 . "$here/../common.bash" "$1"
 
@@ -13,9 +14,15 @@ base64_of() { base64 -w0 "pictures/000$1.png"; }
 pack() {
     local name=$1 pictures=$2 captions=$3
     shift 3
-    expect 0 "$thaw" pack --from "$@" --to "packs/$name" --size 16 --codec raw --bpe 514 --threads 1
+    expect 0 "$thaw" pack --from "$@" --to "packs/$name" --size 16 --codec raw --bpe 514 --threads 1 --shards 3
     grep -q "packed $pictures of .* into packs/$name " last.log || fail "$name: $(cat last.log)"
     grep -q "^captions $captions," last.log || fail "$name: $(cat last.log)"
+    case $name in # two ranks pass by what the other one reads
+    folder | csv | coco | metadata | cn_clip | idx)
+        expect 0 ranks 2 pack --from "$@" --to "shared/$name" --size 16 --codec raw --bpe 514 --threads 1 --shards 3
+        diff -r "packs/$name" "shared/$name" >diff.log || fail "$name on two ranks: $(cat diff.log)"
+        ;;
+    esac
 }
 
 captions=("red one" "green one" "blue one" "yellow one")
