@@ -5,6 +5,7 @@
 #include "dataloader/packer.h"
 #include "launch/launcher.h"
 #include "launch/progress.h"
+#include "launch/ranks.h"
 #include "launch/verb.h"
 
 #include <jansson.h>
@@ -192,19 +193,14 @@ out:
 th_code th_verb_pack(const th_command_line *line, th_err *err)
 {
     th_world world = { .size = 1 };
-    int      argc = line->argc;
-    char   **argv = line->argv;
     th_code  rc = TH_OK;
 
-    if (th_launched()) {
-        TH_TRY(th_launch_prepare(err));
-        TH_TRY(th_world_open(&argc, &argv, &world, err));
-    }
-    th_log_setup(world.rank == 0 ? TH_INFO : TH_ALARM, world.size > 1 ? world.rank : -1);
+    if (th_launched()) // alone it needs no MPI, and most packing is done alone
+        TH_TRY(th_ranks_begin(line, NULL, NULL, TH_INFO, &world, err));
+    else
+        th_log_setup(TH_INFO, -1);
     TH_TRY(pack(&world, line, err));
 out:
-    if (world.mpi && rc != TH_OK && world.rank != 0)
-        err->code = TH_OK; // rank 0 speaks for all
-    th_world_close(&world);
+    th_ranks_end(&world, rc, err);
     return rc;
 }

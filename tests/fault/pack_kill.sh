@@ -109,6 +109,13 @@ LC_ALL=C sed -i 's/red/RED/' tars/0.tar
 expect 2 "$thaw" $arguments --to killed/photos
 grep -q 'hash of keys and captions' last.log || fail "$(cat last.log)"
 mv kept.tar tars/0.tar
+
+# One rank of two fails: both end with its error, and what is finished stays.
+mkdir killed/photos/photos-00010.lmdb.tmp
+expect 74 ranks 2 $arguments --to killed/photos
+grep -q 'photos-00010.lmdb.tmp": Is a directory' last.log || fail "the rank's error is not said: $(cat last.log)"
+rmdir killed/photos/photos-00010.lmdb.tmp
+
 expect 0 "$thaw" $arguments --to killed/photos --threads 2
 grep -q 'were done before' last.log || fail "$(cat last.log)"
 diff -r alone killed >diff.log || fail "after a refusal: $(cat diff.log)"
@@ -125,7 +132,7 @@ trap 'umount -l "$folder/disk"; leave' EXIT
 for ranks in 1 2; do
     mount -o remount,size=1m disk
     expect 74 ranks $ranks $arguments --to disk/photos
-    grep -q 'make room on the disk' last.log || fail "the reason is not named: $(cat last.log)"
+    grep -q 'No space left on device' last.log || fail "the reason is not named: $(cat last.log)"
     [ ! -e disk/photos/dataset.json ] || fail "a pack on a full disk"
     mount -o remount,size=40m disk
     expect 0 ranks $ranks $arguments --to disk/photos
