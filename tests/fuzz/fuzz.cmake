@@ -4,7 +4,8 @@ if(TH_FUZZ AND NOT CMAKE_C_COMPILER_ID STREQUAL "Clang")
     message(FATAL_ERROR "libFuzzer comes with clang: configure with -DCMAKE_C_COMPILER=clang")
 endif()
 set(fuzz_corpus ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus)
-add_library(fuzz_common STATIC ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz.c)
+add_library(fuzz_common STATIC ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz.c
+            ${CMAKE_SOURCE_DIR}/tests/fuzz/read_source.c)
 target_link_libraries(fuzz_common PUBLIC th_dataloader th_checkpoint)
 
 file(GLOB targets CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_*.c)

@@ -314,6 +314,96 @@ static void seed_tokenizers(void)
     seed_text("caption", "unicode", "e\xcc\x81 \xe7\x8c\xab \xf0\x9f\x98\x80\xff\xe2\x80\x8b#");
 }
 
+// --- several files in one: th_fuzz_folder cuts them at 0xFF ---
+
+#define CUT "\xff"
+
+static void seed_vocabularies(void)
+{
+    seed_text("vocabulary", "clip",
+              "{\"a\":0,\"c\":1,\"t\":2,\"a</w>\":3,\"t</w>\":4,\"ca\":5,\"cat</w>\":6,"
+              "\"<|startoftext|>\":7,\"<|endoftext|>\":8}" CUT "#version: 0.2\nc a\nca t</w>\n");
+    seed_text("vocabulary", "cased",
+              CUT CUT "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nA\nr\n##e\n##d\ncat\n'\n##s\n");
+    seed_text("vocabulary", "configured",
+              CUT CUT "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##t\n" CUT
+                      "{\"do_lower_case\":true,\"strip_accents\":null,"
+                      "\"tokenize_chinese_chars\":false}");
+}
+
+static void seed_classes(void)
+{
+    seed_text("classes", "one",
+              "{\"classes\":[\"cat\",\"0\"],\"templates\":[\"a {c}.\",\"{}\"]}" CUT CUT
+              "0123456789abcdef\tcat\n00000012-fedcba9876543210.png\t0\nx.csv\ta/1.png\t1\n");
+    seed_text("classes", "two",
+              "{\"a\":[\"cat\",\"dog\"],\"b\":[]}" CUT
+              "{\"a\":{\"cat\":[\"meow\"],\"dog\":[\"bow\"]}}" CUT
+              "{\"0123456789abcdef\":1,\"x.csv\":{\"a/1.png\":\"cat\"}}");
+}
+
+static void seed_configs(void)
+{
+    seed_text("foreign", "open_clip",
+              "{\"model_cfg\":{\"embed_dim\":6,\"quick_gelu\":true,\"vision_cfg\":{\"image_size\":"
+              "[4,4],\"layers\":1,\"width\":8,\"patch_size\":2,\"head_width\":4},\"text_cfg\":{"
+              "\"context_length\":3,\"vocab_size\":10,\"width\":4,\"heads\":2,\"layers\":1}},"
+              "\"preprocess_cfg\":{\"mean\":[0.5,0.4,0.3],\"std\":[0.2,0.3,0.4]}}");
+    seed_text("foreign", "clip",
+              CUT
+              "{\"model_type\":\"clip\",\"projection_dim\":6,\"text_config\":{\"hidden_size\":4,"
+              "\"intermediate_size\":16,\"num_hidden_layers\":1,\"num_attention_heads\":2,"
+              "\"hidden_act\":\"gelu\",\"vocab_size\":10,\"max_position_embeddings\":3,"
+              "\"layer_norm_eps\":1e-5},\"vision_config\":{\"hidden_size\":8,"
+              "\"intermediate_size\":32,\"num_hidden_layers\":1,\"num_attention_heads\":2,"
+              "\"hidden_act\":\"gelu\",\"image_size\":4,\"patch_size\":2}}" CUT
+              "{\"image_mean\":[0.5,0.4,0.3],\"image_std\":[0.2,0.3,0.4]}");
+    seed_text("foreign", "bert",
+              CUT "{\"model_type\":\"bert\",\"hidden_size\":4,\"intermediate_size\":16,"
+                  "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"vocab_size\":10,"
+                  "\"max_position_embeddings\":3,\"type_vocab_size\":2}" CUT CUT
+                  "{\"pooling_mode_mean_tokens\":true,\"pooling_mode_cls_token\":false}");
+}
+
+static void seed_manifest(void)
+{
+    seed_text("manifest", "two",
+              "{\n \"format\": 1,\n \"step\": 7,\n \"samples_seen\": 70,\n \"stage\": 0,\n"
+              " \"time\": 1700000000,\n \"file\": \"step-00000007.h5\",\n \"bytes\": 4096,\n"
+              " \"hash\": \"0123456789abcdef\",\n \"tensors\": {\"model/logit_scale\": "
+              "\"0123456789abcdef\", \"model/visual.proj\": \"fedcba9876543210\"},\n");
+}
+
+static void seed_lists(void)
+{
+    static const char idx[] =
+        "\0\0\x8\3\0\0\0\2\0\0\0\2\0\0\0\3abcdefghijkl" CUT "\0\0\x8\1\0\0\0\2\0\1" CUT
+        "{\"classes\":[\"a\",\"b\"],\"templates\":[\"{c}\"]}";
+
+    seed_text(
+        "coco", "two",
+        "{\"images\":[{\"id\":1,\"file_name\":\"1.jpg\"},{\"id\":2,\"file_name\":\"2.jpg\"}],"
+        "\"annotations\":[{\"image_id\":1,\"caption\":\"a\"},{\"image_id\":2,\"caption\":\"b\\n"
+        "c\"},{\"image_id\":1,\"caption\":\"d\"},{\"image_id\":3,\"caption\":\"e\"}]}");
+    seed_text("karpathy", "splits",
+              "{\"images\":[{\"filepath\":\".\",\"filename\":\"1.jpg\",\"split\":\"restval\","
+              "\"sentences\":[{\"raw\":\"a\"},{\"raw\":\"b\"}]},{\"filename\":\"1.jpg\",\"split\":"
+              "\"test\",\"sentences\":[{\"raw\":\"c\"}]}]}");
+    seed_text("flickr", "token", "1.jpg#0\tA dog .\n1.jpg#1\tA red dog .\n2.jpg#0\tA cat .\n");
+    seed_text("flickr", "bars", "image_name| comment_number| comment\n1.jpg| 0| A dog .\n");
+    seed_text("flickr", "table", "image,caption\n1.jpg,A dog .\n1.jpg,\"A \"\"red\"\" dog\"\n");
+    seed_text(
+        "metadata", "rows",
+        "{\"file_name\":\"1.jpg\",\"text\":\"a\"}\n{\"file_name\":\"1.jpg\",\"caption\":[\"b\","
+        "\"c\"]}\n{\"file_name\":\"../2.jpg\",\"text\":\"d\"}\n");
+    seed_text("metadata", "table", CUT "file_name,caption\n1.jpg,a\n1.jpg,b\n");
+    seed_text("cn_clip", "two",
+              "12\tcGljdHVyZQ==\n13\tcGljdHVyZQ\n14\t-_8\n" CUT
+              "{\"text_id\":1,\"text\":\"\xe7\x8c\xab\",\"image_ids\":[12,13]}\n"
+              "{\"text_id\":2,\"text\":\"b\",\"image_ids\":[12,15]}\n");
+    seed("idx", "two", idx, sizeof idx - 1);
+}
+
 int main(int count, char **words)
 {
     if (count != 2) {
@@ -332,5 +422,10 @@ int main(int count, char **words)
     seed_shards();
     seed_packs();
     seed_tokenizers();
+    seed_vocabularies();
+    seed_classes();
+    seed_configs();
+    seed_manifest();
+    seed_lists();
     return 0;
 }
