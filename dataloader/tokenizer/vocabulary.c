@@ -144,6 +144,21 @@ typedef struct {
     size_t        count, room;
 } list;
 
+// What a tokenizer.json can hold too, which is how a pack keeps it: UTF-8 without zero bytes.
+static bool is_text(const char *text, size_t size)
+{
+    const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text;
+    utf8proc_ssize_t        left = (utf8proc_ssize_t)size, taken;
+    utf8proc_int32_t        code;
+
+    for (; left > 0; at += taken, left -= taken) {
+        taken = utf8proc_iterate(at, left, &code);
+        if (taken <= 0 || code == 0)
+            return false;
+    }
+    return true;
+}
+
 static th_code split_lines(const char *text, size_t size, list *out, th_err *err)
 {
     th_code     rc = TH_OK;
@@ -162,6 +177,8 @@ static th_code split_lines(const char *text, size_t size, list *out, th_err *err
             length--;
         TH_CHECK(out->count < TH_PIECES_MOST, TH_EDATA, "use a smaller vocabulary",
                  "more than %d tokens", TH_PIECES_MOST);
+        TH_CHECK(is_text(text, length), TH_EDATA, "get the vocabulary again from where it is whole",
+                 "line %zu of the vocabulary is not UTF-8, or holds a zero byte", out->count + 1);
         out->rows[out->count] = (th_token_row){ text, length, (int32_t)out->count };
         out->count++;
     }
