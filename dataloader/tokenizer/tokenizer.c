@@ -126,7 +126,7 @@ static void hash_specials(th_hasher *hasher, const th_specials *specials)
     }
 }
 
-// Of every token with its id and length, so that two strings never run into each other.
+// Of every token that counts with its id and length, so that two strings never run into each other.
 static void hash_tokens(th_hasher *hasher, const th_tokenizer *t)
 {
     const char *bytes;
@@ -134,7 +134,8 @@ static void hash_tokens(th_hasher *hasher, const th_tokenizer *t)
     bool        ends;
 
     for (int32_t id = 0; id < t->vocabulary; id++) {
-        if (!th_tokenizer_token(t, id, &bytes, &size, &ends))
+        if (!th_tokenizer_token(t, id, &bytes, &size, &ends) ||
+            !th_tokenizer_counts(t, id, bytes, size))
             continue;
         int32_t numbers[3] = { id, (int32_t)size, ends };
         th_hasher_add(hasher, numbers, sizeof numbers);
@@ -278,4 +279,12 @@ _Bool th_tokenizer_token(const th_tokenizer *t, int32_t id, const char **out_byt
     *out_bytes = t->pieces.bytes + t->pieces.rows[id].at;
     *out_size = t->pieces.rows[id].size;
     return true;
+}
+
+bool th_tokenizer_counts(const th_tokenizer *t, int32_t id, const char *bytes, size_t size)
+{
+    if (t->kind == TH_TOKENS_CLIP)
+        return t->symbol[id] < 0 || t->bpe.id[t->symbol[id]] == id;
+    int32_t special = th_specials_find(&t->specials, bytes, size);
+    return (special >= 0 ? special : th_wordpiece_find(&t->pieces, bytes, size)) == id;
 }

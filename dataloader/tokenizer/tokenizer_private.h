@@ -55,6 +55,10 @@ TH_MUST_CHECK th_code th_tokenizer_read_list(th_tokenizer *tokenizer, const char
 TH_MUST_CHECK th_code th_tokenizer_read_json(th_tokenizer *tokenizer, const char *text, size_t size,
                                              th_err *err);
 
+/* Whether a string is encoded to this id: of several ids with one string only one counts, and files
+ * have no place for the others. `bytes` are those of th_tokenizer_token(). */
+bool th_tokenizer_counts(const th_tokenizer *tokenizer, int32_t id, const char *bytes, size_t size);
+
 /* Sets what follows from the rest, cleanup among it: the last step of reading. */
 TH_MUST_CHECK th_code th_tokenizer_finish(th_tokenizer *tokenizer, th_cleanup cleanup, th_err *err);
 

@@ -95,20 +95,14 @@ static bool put_token(FILE *file, const th_tokenizer *t, int32_t id, const char 
     size_t      size;
     bool        ends;
 
-    if (!th_tokenizer_token(t, id, &bytes, &size, &ends))
-        return false;
-    if (t->kind == TH_TOKENS_CLIP && t->symbol[id] >= 0) {
-        if (t->bpe.id[t->symbol[id]] != id)
-            return false;
-        (void)fputs(before, file);
-        put_symbol(file, t, t->symbol[id]);
-        return true;
-    }
-    if (t->kind == TH_TOKENS_BERT && th_specials_find(&t->specials, bytes, size) < 0 &&
-        th_wordpiece_find(&t->pieces, bytes, size) != id)
+    if (!th_tokenizer_token(t, id, &bytes, &size, &ends) ||
+        !th_tokenizer_counts(t, id, bytes, size))
         return false;
     (void)fputs(before, file);
-    put_string(file, bytes, size);
+    if (t->kind == TH_TOKENS_CLIP && t->symbol[id] >= 0)
+        put_symbol(file, t, t->symbol[id]);
+    else
+        put_string(file, bytes, size);
     return true;
 }
 

@@ -4,8 +4,10 @@ if(TH_FUZZ AND NOT CMAKE_C_COMPILER_ID STREQUAL "Clang")
     message(FATAL_ERROR "libFuzzer comes with clang: configure with -DCMAKE_C_COMPILER=clang")
 endif()
 set(fuzz_corpus ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus)
-add_library(fuzz_common STATIC ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz.c
-            ${CMAKE_SOURCE_DIR}/tests/fuzz/read_source.c)
+add_library(fuzz_common STATIC)
+foreach(part check_tokenizer fuzz read_source)
+    target_sources(fuzz_common PRIVATE ${CMAKE_SOURCE_DIR}/tests/fuzz/${part}.c)
+endforeach()
 target_link_libraries(fuzz_common PUBLIC th_dataloader th_checkpoint)
 
 file(GLOB targets CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_*.c)
