@@ -110,21 +110,22 @@ static void open_weights(const char *folder, th_format format)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    const char *folder = NULL;
+    const char      *folder = th_fuzz_folder(names, 4, bytes, size);
+    th_foreign_model model[TH_FORMATS] = { 0 };
+    bool             accepted[TH_FORMATS] = { false };
 
+    write_weights(folder);
     for (int f = 0; f < TH_FORMATS; f++) {
-        th_foreign_model model = { 0 };
-        th_err           err = { 0 };
-        bool             found = false;
-
-        folder = th_fuzz_folder(names, 4, bytes, size);
-        write_weights(folder);
-        open_weights(folder, (th_format)f);
-        th_code rc = th_foreign_config_read(folder, (th_format)f, &model, &found, &err);
-        if (rc != TH_OK)
+        th_err  err = { 0 };
+        th_code rc = th_foreign_config_read(folder, (th_format)f, &model[f], &accepted[f], &err);
+        if (rc != TH_OK) {
             th_fuzz_refusal(rc, err);
-        else if (found && is_whole(&model))
-            check_again(&model);
+            accepted[f] = false; // found, but not what it must be
+        }
+        open_weights(folder, (th_format)f);
     }
+    for (int f = 0; f < TH_FORMATS; f++)
+        if (accepted[f] && is_whole(&model[f]))
+            check_again(&model[f]);
     return 0;
 }
