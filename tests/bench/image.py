@@ -1,6 +1,6 @@
 """tests/bench/image.py THAW BENCH_IMAGE FOLDER - Pillow beside thaw, in turns, on one core.
 
-Resize and cut to 224 pixels (as torchvision does it), the same from the JPEG on, and 1,000 JPEGs of 256
+Resize and cut to 224 pixels (as torchvision does it), the same from the JPEG on, and 3,000 JPEGs of 256
 pixels from a tar: `thaw pack --codec raw --threads 1` with its tokenizer, against a loop of tarfile,
 Pillow and a file of pixels. Rates are of processor time. JSON lines; needs python3-pil and numpy.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 thaw, bench_image, folder = sys.argv[1:]
-SIDE, SECONDS, TURNS, PICTURES = 224, 0.5, 3, 1000
+SIDE, SECONDS, TURNS, PICTURES = 224, 0.5, 3, 3000
 
 
 def make_jpeg(path, width, height, seed):
