@@ -115,6 +115,48 @@ out:
 
 // --- what follows from the rest ---
 
+// The id that a string has in the vocabulary, -1 for none.
+static int32_t id_of(const th_tokenizer *t, const char *text, size_t size)
+{
+    char bytes[TH_SPECIAL_BYTES];
+
+    if (t->kind == TH_TOKENS_BERT)
+        return th_wordpiece_find(&t->pieces, text, size);
+    uint32_t symbol = th_symbol_read(&t->bpe.symbols, text, size, bytes);
+    int32_t  id = symbol == TH_NO_SYMBOL ? -1 : t->bpe.id[symbol];
+    return id >= 0 && t->symbol[id] == (int32_t)symbol ? id : -1; // else it is unknown
+}
+
+static bool is_taken(const th_tokenizer *t, int32_t id)
+{
+    if (t->kind == TH_TOKENS_CLIP)
+        return t->symbol[id] >= 0;
+    return (uint32_t)id < t->pieces.count && t->pieces.rows[id].size > 0;
+}
+
+// A special token may be one of the vocabulary, with the id that it has there; else its id is its
+// own. Files could not say it otherwise.
+static th_code check_special(const th_tokenizer *t, int i, th_err *err)
+{
+    static const char        fix[] = "use the tokenizer as its model came with it";
+    th_code                  rc = TH_OK;
+    const struct th_special *row = &t->specials.rows[i];
+    int32_t                  id = id_of(t, row->text, row->size);
+
+    TH_CHECK(id < 0 || id == row->id, TH_EDATA, fix,
+             "special token \"%s\" has the id %d, and in the vocabulary %d", row->text,
+             (int)row->id, (int)id);
+    TH_CHECK(id >= 0 || !is_taken(t, row->id), TH_EDATA, fix,
+             "special token \"%s\" has the id %d, which is another token's", row->text,
+             (int)row->id);
+    for (int k = 0; k < i; k++)
+        TH_CHECK(t->specials.rows[k].id != row->id, TH_EDATA, fix,
+                 "special tokens \"%s\" and \"%s\" have one id, %d", t->specials.rows[k].text,
+                 row->text, (int)row->id);
+out:
+    return rc;
+}
+
 static void hash_specials(th_hasher *hasher, const th_specials *specials)
 {
     for (int i = 0; i < specials->count; i++) {
@@ -192,6 +234,8 @@ th_code th_tokenizer_finish(th_tokenizer *t, th_cleanup cleanup, th_err *err)
         t->cleaner.kind = cleanup;
     else if (t->cleaner.kind == TH_CLEANUP_DEFAULT)
         t->cleaner.kind = t->is_plain ? TH_CLEANUP_OPEN_CLIP : TH_CLEANUP_HF;
+    for (int i = 0; i < t->specials.count; i++)
+        TH_TRY(check_special(t, i, err));
     if (t->cleaner.kind == TH_CLEANUP_OPEN_CLIP) // its pattern finds them
         memset(t->specials.first, 0, sizeof t->specials.first);
     TH_TRY(hash_all(t, err));

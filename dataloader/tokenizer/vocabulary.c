@@ -82,27 +82,6 @@ out:
     return rc;
 }
 
-// No id stands for two strings: a special token may be a token of the vocabulary, but not share the
-// id of another one.
-static th_code check_special(const th_tokenizer *t, int i, th_err *err)
-{
-    th_code                  rc = TH_OK;
-    const struct th_special *row = &t->specials.rows[i];
-    char                     bytes[TH_SPECIAL_BYTES];
-    int32_t                  symbol = t->symbol[row->id];
-
-    TH_CHECK(symbol < 0 ||
-                 th_symbol_read(&t->bpe.symbols, row->text, row->size, bytes) == (uint32_t)symbol,
-             TH_EDATA, fix_vocabulary, "token \"%s\" has the id %d, as another token has",
-             row->text, (int)row->id);
-    for (int k = 0; k < i; k++)
-        TH_CHECK(t->specials.rows[k].id != row->id, TH_EDATA, fix_vocabulary,
-                 "tokens \"%s\" and \"%s\" have one id, %d", t->specials.rows[k].text, row->text,
-                 (int)row->id);
-out:
-    return rc;
-}
-
 static bool is_special_of_merges(const struct th_special *row, const char *text, int32_t id)
 {
     return row->normalized && row->id == id && strcmp(row->text, text) == 0;
@@ -152,8 +131,6 @@ th_code th_tokenizer_read_vocabulary(th_tokenizer *t, const char *merges, size_t
         TH_TRY(place_token(t, token, (int32_t)json_integer_value(value), bytes, err));
     for (uint32_t symbol = 0; symbol < t->bpe.symbols.count; symbol++)
         TH_TRY(check_symbol(t, symbol, err));
-    for (int i = 0; i < t->specials.count; i++)
-        TH_TRY(check_special(t, i, err));
     t->is_plain = is_plain(t);
 out:
     free(bytes);

@@ -15,6 +15,7 @@ static const char uncased[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nun\n##aff\n##
                               "\u4e2d\ne\n##e\n##hello\n##\n##un\n";
 static const char cased[] =
     "[PAD]\r\n[UNK]\r\n[CLS]\r\n[SEP]\r\n[MASK]\r\nHello\r\n\u00e9\r\nhello";
+static const char twice[] = "[UNK]\n[CLS]\n[SEP]\nun\n[UNK]\nun\n##s\n\n[SEP]\n";
 
 static th_tokenizer *open_as(const char *text, th_cleanup cleanup)
 {
@@ -222,10 +223,10 @@ static void ids_are_those_of_the_vocabulary(void **state)
 
 static void bert_is_printed_and_read_back(void **state)
 {
-    static const char *const lists[] = { uncased, cased };
+    static const char *const lists[] = { uncased, cased, twice };
 
     (void)state;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         th_tokenizer *one = open_as(lists[i], TH_CLEANUP_DEFAULT), *other;
         th_err        err = { 0 };
         char         *text;
@@ -344,6 +345,12 @@ static const struct field_case {
     { "a_flag_that_is_none", uncased, "\"strip_accents\":true", "\"strip_accents\":3",
       "strip_accents" },
     { "a_piece_with_an_id_twice", uncased, "\"un\":5", "\"un\":6", "6" },
+    { "a_special_token_with_two_ids", uncased, "\"id\":1,\"content\":\"[UNK]\"",
+      "\"id\":30,\"content\":\"[UNK]\"", "has the id 30, and in the vocabulary 1" },
+    { "a_special_token_with_anothers_id", uncased, "\"content\":\"[MASK]\"",
+      "\"content\":\"[MASQ]\"", "\"[MASQ]\" has the id 4, which is another token's" },
+    { "special_tokens_with_one_id", merges, "\"id\":519,\"content\"", "\"id\":520,\"content\"",
+      "have one id, 520" },
     { "broken_json", uncased, "\"vocab\":", "\"vocab\"", NULL },
 };
 
@@ -400,6 +407,20 @@ static void damaged_json_never_reads_beyond(void **state)
     th_tokenizer_close(tokenizer);
 }
 
+static void a_list_is_text(void **state)
+{
+    static const char zero[] = "[UNK]\n[CLS]\n[SEP]\na\0b\n",
+                      broken[] = "[UNK]\n[CLS]\n[SEP]\n\xc3\n";
+    th_tokenizer *tokenizer;
+    th_err        err = { 0 };
+
+    (void)state;
+    th_assert_error(th_tokenizer_open(zero, sizeof zero - 1, &tokenizer, &err), TH_EDATA, &err,
+                    "line 4");
+    th_assert_error(th_tokenizer_open(broken, sizeof broken - 1, &tokenizer, &err), TH_EDATA, &err,
+                    "line 4");
+}
+
 static void an_empty_folder_is_named(void **state)
 {
     th_tokenizer *tokenizer;
@@ -418,7 +439,8 @@ static void an_empty_folder_is_named(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[10 + COUNT(piece_cases) + COUNT(field_cases)] = {
+    struct CMUnitTest tests[11 + COUNT(piece_cases) + COUNT(field_cases)] = {
+        cmocka_unit_test(a_list_is_text),
         cmocka_unit_test(a_word_of_over_100_characters_is_unknown),
         cmocka_unit_test(a_megabyte_is_linear_for_every_cleanup),
         IN_A_FOLDER(what_is_written_reads_back),
@@ -430,7 +452,7 @@ int main(void)
         cmocka_unit_test(damaged_json_never_reads_beyond),
         IN_A_FOLDER(an_empty_folder_is_named),
     };
-    size_t n = 10;
+    size_t n = 11;
 
     for (size_t i = 0; i < COUNT(piece_cases); i++)
         tests[n++] = (struct CMUnitTest){ piece_cases[i].name, cuts_words, NULL, NULL,
