@@ -61,9 +61,10 @@ static th_code agree(const packer *p, th_code rc, th_err *err)
     return p->team->agree(p->team->context, rc, err);
 }
 
+// Of rank 0 to all.
 static th_code share(const packer *p, void *bytes, size_t size, th_err *err)
 {
-    return p->team->share(p->team->context, bytes, size, err);
+    return p->team->share(p->team->context, bytes, size, 0, err);
 }
 
 // --- the folders ---
@@ -172,7 +173,7 @@ static void tick_look(void *context, int64_t samples)
     report_progress(p, false);
 }
 
-// The tokenizer that an earlier start has trained.
+// The tokenizer that an earlier start has trained, or rank 0 just now.
 static th_code reopen_tokenizer(packer *p, th_err *err)
 {
     th_code rc = TH_OK;
@@ -182,7 +183,7 @@ static th_code reopen_tokenizer(packer *p, th_err *err)
     TH_CHECK(th_path_join(path, sizeof path, p->folders[TH_PART_TRAIN].path, TH_TOKENIZER_MERGES),
              TH_EUSAGE, "use a shorter path", "path of pack \"%.100s...\" is too long",
              p->folders[TH_PART_TRAIN].path);
-    if (!th_path_exists(path))
+    if (p->team->rank == 0 && !th_path_exists(path))
         return TH_OK; // there was no caption to train one on
     TH_TRY(th_file_read(path, MOST_MERGES, &text, &size, err));
     TH_TRY(th_tokenizer_open_as(text, size, th_pack_cleanup(p->options), &p->tokenizer, err));
@@ -191,24 +192,90 @@ out:
     return rc;
 }
 
-// Rank 0 looks for all, and notes what the pack is begun with, or compares.
-static th_code look(packer *p, th_err *err)
+// A tokenizer is trained by rank 0, which then has to see all captions itself.
+static bool trains(const packer *p)
+{
+    return !p->options->tokenizer && p->state != TH_FOLDER_BEGUN;
+}
+
+// All must see the same files. Local errors: TH_EUSAGE.
+static th_code check_pieces(const packer *p, int64_t pieces, th_err *err)
+{
+    th_code rc = TH_OK;
+    int64_t mine = th_source_pieces(p->source);
+
+    TH_CHECK(mine == pieces, TH_EUSAGE, "let all nodes see the same files",
+             "source \"%s\" has %lld files on rank 0, and %lld here", p->options->from,
+             (long long)pieces, (long long)mine);
+out:
+    return rc;
+}
+
+// Each rank's pieces to all, from one after the other.
+static th_code share_pieces(const packer *p, th_survey_piece *pieces, int64_t count, th_err *err)
+{
+    th_code          rc = TH_OK;
+    int              ranks = p->team->ranks;
+    void            *memory = NULL;
+    th_survey_piece *part;
+
+    if (trains(p))
+        return share(p, pieces, (size_t)count * sizeof *pieces, err);
+    rc = th_alloc((size_t)count, sizeof *part, "a survey", &memory, err);
+    TH_TRY(agree(p, rc, err));
+    part = memory;
+    for (int root = 0; root < ranks; root++) {
+        int64_t used = 0;
+        for (int64_t i = root; i < count; i += ranks)
+            part[used++] = pieces[i];
+        TH_TRY(p->team->share(p->team->context, part, (size_t)used * sizeof *part, root, err));
+        used = 0;
+        for (int64_t i = root; i < count; i += ranks)
+            pieces[i] = part[used++];
+    }
+out:
+    free(memory);
+    return rc;
+}
+
+// Fills p->survey, on every rank the same.
+static th_code survey(packer *p, th_err *err)
+{
+    th_code          rc = TH_OK;
+    bool             lead = p->team->rank == 0;
+    int64_t          count = th_source_pieces(p->source);
+    void            *memory = NULL;
+    th_survey_piece *pieces;
+
+    TH_TRY(share(p, &count, sizeof count, err));
+    rc = check_pieces(p, count, err);
+    if (rc == TH_OK)
+        rc = th_alloc((size_t)count, sizeof *pieces, "a survey", &memory, err);
+    TH_TRY(agree(p, rc, err));
+    pieces = memory;
+    if (lead || !trains(p))
+        rc = th_survey_take(p->source, p->options, p->team->rank, trains(p) ? 1 : p->team->ranks,
+                            tick_look, p, pieces, trains(p) ? &p->tokenizer : NULL, err);
+    TH_TRY(agree(p, rc, err));
+    TH_TRY(share_pieces(p, pieces, count, err));
+    TH_TRY(agree(p, th_survey_sum(pieces, count, &p->survey, err), err));
+out:
+    free(memory);
+    return rc;
+}
+
+// Rank 0 notes what the pack is begun with, or compares.
+static th_code note(packer *p, th_err *err)
 {
     th_code              rc = TH_OK;
     const th_new_folder *folder = &p->folders[TH_PART_TRAIN];
-    bool                 begun = p->state == TH_FOLDER_BEGUN, trains = !p->options->tokenizer;
     char                *text = NULL;
 
-    p->report.total.looking = true;
-    if (begun && trains)
-        TH_TRY(reopen_tokenizer(p, err));
-    TH_TRY(th_survey_take(p->source, p->options, tick_look, p, &p->survey,
-                          trains && !begun ? &p->tokenizer : NULL, err));
     TH_CHECK(p->options->val == 0 || p->survey.in_val > 0 || p->survey.captioned == 0, TH_EUSAGE,
              "use a larger val", "of %lld samples none fell to the validation pack",
              (long long)p->survey.captioned);
     TH_TRY(th_begun_print(p->options, &p->survey, p->tokenizer, &text, err));
-    if (begun)
+    if (p->state == TH_FOLDER_BEGUN)
         TH_TRY(th_begun_check(folder, text, err));
     else {
         if (p->tokenizer)
@@ -220,31 +287,23 @@ out:
     return rc;
 }
 
-// What rank 0 has seen, to all; each looks at its own files too.
-static th_code share_look(packer *p, th_err *err)
+static th_code look(packer *p, th_err *err)
 {
     th_code rc = TH_OK;
-    int64_t pieces = p->survey.pieces;
-    void   *memory = NULL;
-    bool    has_tokenizer = p->tokenizer != NULL;
+    bool    lead = p->team->rank == 0, has_tokenizer;
 
-    TH_TRY(share(p, &pieces, sizeof pieces, err));
-    TH_TRY(share(p, &has_tokenizer, sizeof has_tokenizer, err));
-    if (p->team->rank != 0) {
-        if (pieces != th_source_pieces(p->source))
-            rc = th_fail(err, TH_EUSAGE, "let all nodes see the same files", __FILE__, __LINE__,
-                         "source \"%s\" has %lld files on rank 0, and %lld here", p->options->from,
-                         (long long)pieces, (long long)th_source_pieces(p->source));
-        if (rc == TH_OK)
-            rc = th_alloc((size_t)pieces + 1, sizeof *p->survey.first, "a survey", &memory, err);
-        if (rc == TH_OK) {
-            p->survey = (th_survey){ .pieces = pieces, .first = memory };
-            if (has_tokenizer && !p->tokenizer)
-                rc = reopen_tokenizer(p, err);
-        }
-    }
+    p->report.total.looking = true;
+    TH_TRY(survey(p, err));
+    if (lead && !p->tokenizer && p->state == TH_FOLDER_BEGUN)
+        rc = reopen_tokenizer(p, err);
+    if (lead && rc == TH_OK)
+        rc = note(p, err);
     TH_TRY(agree(p, rc, err));
-    TH_TRY(share(p, p->survey.first, (size_t)(pieces + 1) * sizeof *p->survey.first, err));
+    has_tokenizer = p->tokenizer != NULL;
+    TH_TRY(share(p, &has_tokenizer, sizeof has_tokenizer, err));
+    if (has_tokenizer && !p->tokenizer)
+        rc = reopen_tokenizer(p, err);
+    TH_TRY(agree(p, rc, err));
 out:
     return rc;
 }
@@ -400,10 +459,7 @@ static th_code build(packer *p, th_err *err)
     TH_TRY(share(p, &p->state, sizeof p->state, err));
     if (p->state == TH_FOLDER_DONE)
         return agree(p, finish_again(p, err), err);
-    if (lead)
-        rc = look(p, err);
-    TH_TRY(agree(p, rc, err));
-    TH_TRY(share_look(p, err));
+    TH_TRY(look(p, err));
     p->units = th_unit_count(&p->survey, p->options);
     TH_TRY(pack_units(p, err));
     if (lead)
@@ -452,9 +508,9 @@ static th_code agree_alone(void *context, th_code code, th_err *err)
     return code;
 }
 
-static th_code share_alone(void *context, void *bytes, size_t size, th_err *err)
+static th_code share_alone(void *context, void *bytes, size_t size, int root, th_err *err)
 {
-    (void)context, (void)bytes, (void)size, (void)err;
+    (void)context, (void)bytes, (void)size, (void)root, (void)err;
     return TH_OK;
 }
 

@@ -11,8 +11,9 @@
  * tokenizer and quarantine.jsonl. Another command in that folder is refused, naming what differs
  * (packer_begun.h). The first look is repeated at each start, and tells if the source has changed.
  *
- * Ranks take turns with the units; a file system that all of them see is assumed. The pack follows
- * from the source and the options alone, whatever the number of ranks and threads.
+ * Ranks take turns with the units, and in the first look with the source's tars, unless a tokenizer
+ * is trained, which rank 0 does alone; a file system that all of them see is assumed. The pack
+ * follows from the source and the options alone, whatever the number of ranks and threads.
  *
  * Pictures: the short side becomes size + margin, by Pillow's filter (smaller ones are enlarged),
  * and a square of that side is cut from the centre: the bits of torchvision's Resize and
@@ -97,8 +98,8 @@ typedef struct {
     int   rank, ranks, host_ranks; // host_ranks: on this host
     /* Each rank's code in, TH_OK or an error for all out (comm/agree.h). */
     th_code (*agree)(void *context, th_code code, th_err *err);
-    /* Rank 0's bytes to all. */
-    th_code (*share)(void *context, void *bytes, size_t size, th_err *err);
+    /* The bytes of rank `root` to all. */
+    th_code (*share)(void *context, void *bytes, size_t size, int root, th_err *err);
 } th_pack_team;
 
 /* `progress` (may be NULL) is called a few times a second from the calling thread. The report is

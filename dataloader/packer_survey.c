@@ -9,13 +9,14 @@
 
 #define TICK_SAMPLES 256
 
-// A walk over the captions of the train part, which counts on its way.
+// A walk over the captions of the train part in some pieces, which counts on its way.
 typedef struct {
     th_source             *source;
     const th_pack_options *options;
-    th_survey             *survey;
-    th_hasher             *hasher;
-    int64_t                piece, samples; // piece: the open one
+    th_survey_piece       *pieces;                         // of all
+    int64_t                count_of_pieces, piece, stride; // piece: the open one
+    th_hasher             *hasher;                         // of the open piece
+    int64_t                samples;
     bool                   ended;
     th_item                item;
     int                    count, at; // captions of the item, and the next one
@@ -36,6 +37,27 @@ static void add_to_hash(survey_walk *w)
         th_hasher_add(w->hasher, w->item.text, w->item.text_bytes);
 }
 
+static th_code enter_piece(survey_walk *w, int64_t piece, th_err *err)
+{
+    th_code rc = TH_OK;
+
+    w->piece = piece;
+    w->ended = piece >= w->count_of_pieces;
+    if (w->ended)
+        return TH_OK;
+    TH_TRY(th_hasher_open(&w->hasher, err));
+    TH_TRY(th_source_enter(w->source, piece, err));
+out:
+    return rc;
+}
+
+static void leave_piece(survey_walk *w)
+{
+    w->pieces[w->piece].hash = th_hasher_value(w->hasher);
+    th_hasher_close(w->hasher);
+    w->hasher = NULL;
+}
+
 // Goes on to the next sample, in the next pieces if it must.
 static th_code next_sample(survey_walk *w, th_err *err)
 {
@@ -48,12 +70,12 @@ static th_code next_sample(survey_walk *w, th_err *err)
         TH_TRY(th_source_next(w->source, &w->item, &more, err));
         if (more)
             break;
-        w->survey->first[++w->piece] = w->samples;
-        w->ended = w->piece == w->survey->pieces;
+        leave_piece(w);
+        TH_TRY(enter_piece(w, w->piece + w->stride, err));
         if (w->ended)
             return TH_OK;
-        TH_TRY(th_source_enter(w->source, w->piece, err));
     }
+    w->pieces[w->piece].samples++;
     if (w->samples++ % TICK_SAMPLES == 0)
         w->tick(w->context, w->samples);
     add_to_hash(w);
@@ -62,9 +84,9 @@ static th_code next_sample(survey_walk *w, th_err *err)
         w->count = 0;
         return TH_OK;
     }
-    w->survey->captioned++;
+    w->pieces[w->piece].captioned++;
     if (th_sample_part(w->options, w->item.key) == TH_PART_VAL) {
-        w->survey->in_val++;
+        w->pieces[w->piece].in_val++;
         w->count = 0; // only those of the train part are looked at
     }
 out:
@@ -97,6 +119,14 @@ th_cleanup th_pack_cleanup(const th_pack_options *options)
     return cleanup;
 }
 
+static bool has_captions(const survey_walk *w)
+{
+    for (int64_t i = 0; i < w->count_of_pieces; i++)
+        if (w->pieces[i].captioned > 0)
+            return true;
+    return false;
+}
+
 static th_code train(survey_walk *w, th_tokenizer **out, th_err *err)
 {
     th_cleanup cleanup = th_pack_cleanup(w->options);
@@ -104,7 +134,7 @@ static th_code train(survey_walk *w, th_tokenizer **out, th_err *err)
     size_t     size;
     th_code rc = th_tokenizer_train(next_caption, w, w->options->bpe, cleanup, &merges, &size, err);
 
-    if (w->rc != TH_OK || (w->ended && w->survey->captioned == 0)) {
+    if (w->rc != TH_OK || (w->ended && !has_captions(w))) {
         rc = w->rc; // the walk's own error counts; that there are no captions the packer will say
         if (err)
             *err = w->err;
@@ -117,12 +147,11 @@ out:
     return rc == TH_OK ? TH_OK : th_during(err, "training the tokenizer");
 }
 
-th_code th_survey_take(th_source *source, const th_pack_options           *options,
-                       void (*tick)(void *context, int64_t samples), void *context, th_survey *out,
-                       th_tokenizer **out_tokenizer, th_err *err)
+th_code th_survey_take(th_source *source, const th_pack_options *options, int64_t first,
+                       int64_t stride, void (*tick)(void *context, int64_t samples), void *context,
+                       th_survey_piece *out, th_tokenizer **out_tokenizer, th_err *err)
 {
     th_code      rc = TH_OK;
-    th_survey    survey = { .pieces = th_source_pieces(source) };
     survey_walk *w = NULL;
     const char  *text;
     size_t       size;
@@ -132,14 +161,13 @@ th_code th_survey_take(th_source *source, const th_pack_options           *optio
     w = memory;
     w->source = source;
     w->options = options;
-    w->survey = &survey;
+    w->pieces = out;
+    w->count_of_pieces = th_source_pieces(source);
+    w->stride = stride;
     w->tick = tick;
     w->context = context;
-    TH_TRY(th_alloc((size_t)survey.pieces + 1, sizeof *survey.first, "a survey", &memory, err));
-    survey.first = memory;
-    TH_TRY(th_hasher_open(&w->hasher, err));
     th_source_skim(source, true);
-    TH_TRY(th_source_enter(source, 0, err));
+    TH_TRY(enter_piece(w, first, err));
     if (out_tokenizer)
         TH_TRY(train(w, out_tokenizer, err));
     while (next_caption(w, &text, &size)) // counts what training left, all of it without training
@@ -147,16 +175,37 @@ th_code th_survey_take(th_source *source, const th_pack_options           *optio
     if (w->rc != TH_OK && err)
         *err = w->err;
     TH_TRY(w->rc);
-    survey.hash = th_hasher_value(w->hasher);
-    *out = survey;
-    survey.first = NULL;
 out:
     if (w) {
         th_item_free(&w->item);
         th_hasher_close(w->hasher);
     }
     free(w);
-    th_survey_close(&survey);
+    return rc;
+}
+
+th_code th_survey_sum(const th_survey_piece *pieces, int64_t count, th_survey *out, th_err *err)
+{
+    th_code    rc = TH_OK;
+    void      *memory;
+    th_hasher *hasher = NULL;
+    th_survey  sum = { .pieces = count };
+
+    TH_TRY(th_alloc((size_t)count + 1, sizeof *sum.first, "a survey", &memory, err));
+    sum.first = memory;
+    TH_TRY(th_hasher_open(&hasher, err));
+    for (int64_t i = 0; i < count; i++) {
+        sum.first[i + 1] = sum.first[i] + pieces[i].samples;
+        sum.captioned += pieces[i].captioned;
+        sum.in_val += pieces[i].in_val;
+        th_hasher_add(hasher, &pieces[i].hash, sizeof pieces[i].hash);
+    }
+    sum.hash = th_hasher_value(hasher);
+    *out = sum;
+    sum.first = NULL;
+out:
+    th_hasher_close(hasher);
+    th_survey_close(&sum);
     return rc;
 }
 

@@ -133,9 +133,9 @@ static th_code team_agree(void *context, th_code code, th_err *err)
     return th_agree(context, code, err);
 }
 
-static th_code team_share(void *context, void *bytes, size_t size, th_err *err)
+static th_code team_share(void *context, void *bytes, size_t size, int root, th_err *err)
 {
-    return th_world_broadcast(context, bytes, size, 0, err);
+    return th_world_broadcast(context, bytes, size, root, err);
 }
 
 static th_code read_options(const th_command_line *line, const th_option_set *sets, th_arena *pool,

@@ -87,10 +87,13 @@ for ranks in 1 2; do
 done
 [ $kills -ge 10 ] || fail "only $kills kills hit a packer"
 
-# Ranks that nobody kills.
+# Ranks that nobody kills; with a tokenizer that is there they share the first look as well.
 rm -rf killed/*
 expect 0 ranks 3 $arguments --to killed/photos
 diff -r alone killed >diff.log || fail "three ranks: $(cat diff.log)"
+rm -rf killed/*
+expect 0 ranks 2 $arguments --to killed/photos --tokenizer alone/photos
+diff -r alone killed >diff.log || fail "a given tokenizer: $(cat diff.log)"
 
 # Another command in a folder with unfinished work is refused, naming what differs, and nothing is lost.
 rm -rf killed/*

@@ -53,6 +53,24 @@ static void open_source(const char *folder, th_source **out)
     th_assert_ok(th_source_open(spec, out, &err), &err);
 }
 
+// As so many ranks take it together.
+static void take_survey(const char *folder, int ranks, th_survey *out)
+{
+    th_survey_piece pieces[4] = { 0 };
+    th_source      *source;
+    th_err          err = { 0 };
+
+    for (int rank = 0; rank < ranks; rank++) {
+        open_source(folder, &source);
+        assert_int_equal(th_source_pieces(source), 4);
+        th_assert_ok(
+            th_survey_take(source, &plain, rank, ranks, nothing_to_show, NULL, pieces, NULL, &err),
+            &err);
+        th_source_close(source);
+    }
+    th_assert_ok(th_survey_sum(pieces, 4, out, &err), &err);
+}
+
 // Appends what unit u of n gives: keys, and in front of refused ones an exclamation mark.
 static int read_unit(th_unit_reader *reader, int u, int n, char keys[][40], int count)
 {
@@ -75,21 +93,25 @@ static int read_unit(th_unit_reader *reader, int u, int n, char keys[][40], int 
 
 static void units_are_all_of_the_source_once(void **state)
 {
-    th_source *source;
-    th_survey  survey;
-    th_err     err = { 0 };
-    char       whole[MOST_ITEMS][40], keys[MOST_ITEMS][40] = { 0 };
+    th_survey survey;
+    char      whole[MOST_ITEMS][40], keys[MOST_ITEMS][40] = { 0 };
 
     make_tars(*state);
-    open_source(*state, &source);
-    th_assert_ok(th_survey_take(source, &plain, nothing_to_show, NULL, &survey, NULL, &err), &err);
-    th_source_close(source);
+    take_survey(*state, 1, &survey);
     assert_int_equal(survey.pieces, 4);
     assert_int_equal(survey.first[1], 7);
     assert_int_equal(survey.first[2], 7);
     assert_int_equal(survey.first[3], 19);
     assert_int_equal(th_survey_samples(&survey), 25); // the last one says that the tar is cut
     assert_int_equal(survey.captioned, 24);
+    for (int ranks = 2; ranks <= 5; ranks++) {
+        th_survey other;
+        take_survey(*state, ranks, &other);
+        assert_memory_equal(other.first, survey.first, 5 * sizeof *survey.first);
+        assert_int_equal(other.captioned, survey.captioned);
+        assert_true(other.hash == survey.hash);
+        th_survey_close(&other);
+    }
     for (int n = 1; n <= 25; n++) {
         th_unit_reader all = { .survey = &survey }, some = { .survey = &survey };
         int            count = 0, other;
@@ -143,9 +165,7 @@ static void the_hash_tells_sources_apart(void **state)
 
     make_tars(*state);
     for (int i = 0; i < 3; i++) {
-        th_source *source;
-        th_survey  survey;
-        th_err     err = { 0 };
+        th_survey survey;
         if (i == 2) { // one caption is another one
             th_test_path(path, sizeof path, *state, "0.tar");
             FILE *file = fopen(path, "r+");
@@ -154,12 +174,9 @@ static void the_hash_tells_sources_apart(void **state)
             assert_int_equal(fputc('A', file), 'A');
             assert_int_equal(fclose(file), 0);
         }
-        open_source(*state, &source);
-        th_assert_ok(th_survey_take(source, &plain, nothing_to_show, NULL, &survey, NULL, &err),
-                     &err);
+        take_survey(*state, 1, &survey);
         hashes[i] = survey.hash;
         th_survey_close(&survey);
-        th_source_close(source);
     }
     assert_true(hashes[0] == hashes[1]);
     assert_true(hashes[0] != hashes[2]);
