@@ -101,6 +101,20 @@ done
 sleep 0.2
 goes_on runs/orphan
 
+# A rank whose starter is killed ends at once: here a shell stands for mpirun, of whose end Open MPI
+# would not learn; it learns of none while it is inside of MPI_Init.
+OMPI_COMM_WORLD_SIZE=1 bash -c '"$@" >run.log 2>&1 & echo $! >rank; wait' - \
+    "$thaw" $arguments for=50000steps run_dir=runs/starter &
+job=$!
+wait_for_steps runs/starter 5
+kill -KILL $job
+wait $job 2>/dev/null || true
+until=$((SECONDS + 10))
+while grep -qs '^State:.[^Z]' /proc/$(cat rank)/status; do
+    [ $SECONDS -lt $until ] || { kill -KILL $(cat rank); fail "a rank went on without what started it"; }
+    sleep 0.05
+done
+
 # Ranks that differ are refused before a step, and named.
 cp "$thaw" other
 printf x >>other
