@@ -21,6 +21,7 @@
 
 #define PAGE        4096 // of every shard, whatever the machine's
 #define META_PAGES  2
+#define FLUSH_BYTES (32 << 20)
 #define MOST_LEVELS 8                      // of branches: more than 2^48 records fill
 #define FAN_OUT     TH_PAGE_CHILDREN(PAGE) // most children of a branch
 
@@ -35,6 +36,7 @@ struct th_shard_writer {
     int            fd;                 // -1: closed
     _Bool          made;               // tmp is there, and ours
     uint64_t       records, next_page; // next_page: where the file ends
+    uint64_t       flushed_page;       // the disk was told of those before
     unsigned char  leaf[PAGE];         // being filled
     uint64_t       leaf_first, leaf_records;
     level         *levels; // [MOST_LEVELS], the lowest first
@@ -79,6 +81,18 @@ static th_code write_page(th_shard_writer *writer, unsigned char *page, uint64_t
     *out_number = writer->next_page++;
     th_page_set_number(page, *out_number);
     return write_parts(writer, &part, 1, err);
+}
+
+// Has the disk begin with what was written, so that little is left to wait for when all is flushed.
+static void start_flushing(th_shard_writer *writer)
+{
+    uint64_t bytes = (writer->next_page - writer->flushed_page) * PAGE;
+
+    if (bytes < FLUSH_BYTES)
+        return;
+    (void)sync_file_range(writer->fd, (off_t)(writer->flushed_page * PAGE), (off_t)bytes,
+                          SYNC_FILE_RANGE_WRITE); // a hint; the flush at the end counts
+    writer->flushed_page = writer->next_page;
 }
 
 // A value that has pages of its own: a header, the value, zeros.
@@ -217,6 +231,7 @@ th_code th_shard_append_bytes(th_shard_writer *writer, const void *record, size_
         TH_TRY(end_leaf(writer, err));
     if (!inside)
         TH_TRY(write_value(writer, record, size, &number, err));
+    start_flushing(writer);
     th_page_put_leaf(writer->leaf, writer->records, inside ? record : NULL, size, number);
     writer->leaf_records++;
     writer->records++;
