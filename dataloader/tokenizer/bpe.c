@@ -7,6 +7,7 @@
 #define EMPTY      UINT64_MAX
 #define NO_RANK    UINT32_MAX
 #define SHORT_WORD 48 // bytes: up to here a scan for each round beats the heap
+#define BYTE_PAIRS ((size_t)TH_BYTE_SYMBOLS / 2 * TH_BYTE_SYMBOLS) // only the second may end a word
 
 _Static_assert(TH_SYMBOLS_MOST <= 1u << 20, "a slot has 20 bits for a symbol");
 
@@ -28,6 +29,9 @@ th_code th_bpe_open(th_bpe *bpe, uint32_t merges, th_err *err)
     bpe->slots = memory;
     memset(bpe->slots, 0xFF, slots * sizeof *bpe->slots);
     bpe->slot_mask = slots - 1;
+    TH_TRY(th_alloc(BYTE_PAIRS, sizeof *bpe->byte_ranks, "the tokenizer's merges", &memory, err));
+    bpe->byte_ranks = memory;
+    memset(bpe->byte_ranks, 0xFF, BYTE_PAIRS * sizeof *bpe->byte_ranks);
 out:
     return rc;
 }
@@ -37,6 +41,7 @@ void th_bpe_close(th_bpe *bpe)
     th_symbols_close(&bpe->symbols);
     free(bpe->slots);
     free(bpe->result);
+    free(bpe->byte_ranks);
     free(bpe->id);
     *bpe = (th_bpe){ 0 };
 }
@@ -73,6 +78,8 @@ th_code th_bpe_add(th_bpe *bpe, uint32_t left, uint32_t right, th_err *err)
         while (bpe->slots[slot] != EMPTY)
             slot = (slot + 1) & bpe->slot_mask;
         bpe->slots[slot] = pair << 24 | bpe->merges;
+        if (left < TH_BYTE_SYMBOLS / 2 && right < TH_BYTE_SYMBOLS)
+            bpe->byte_ranks[left * TH_BYTE_SYMBOLS + right] = bpe->merges;
     }
     bpe->merges++;
 out:
@@ -108,7 +115,7 @@ static int64_t merge_short(const th_bpe *bpe, uint32_t *symbols, int64_t n)
     uint32_t ranks[SHORT_WORD]; // of the pair (i, i + 1)
 
     for (int64_t i = 0; i + 1 < n; i++)
-        ranks[i] = rank_of(bpe, symbols[i], symbols[i + 1]);
+        ranks[i] = bpe->byte_ranks[symbols[i] * TH_BYTE_SYMBOLS + symbols[i + 1]];
     for (;;) {
         uint32_t lowest = NO_RANK;
         int64_t  to = 0;

@@ -16,11 +16,13 @@
 
 typedef struct {
     th_symbols symbols;
-    uint64_t  *slots;  // open addressing: left 20 bits, right 20, rank 24; all ones when empty
-    uint32_t  *result; // [merges] rank -> symbol
-    int32_t   *id;     // [symbols.count] the token id: the last place in the vocabulary that has it
-    size_t     slot_mask;
-    uint32_t   merges, room;
+    uint64_t  *slots;      // open addressing: left 20 bits, right 20, rank 24; all ones when empty
+    uint32_t  *result;     // [merges] rank -> symbol
+    uint32_t  *byte_ranks; // [256, 512] the ranks of pairs of byte symbols, all ones for none:
+                           // neighbours here are neighbours in a text, so few cache lines are used
+    int32_t *id; // [symbols.count] the token id: the last place in the vocabulary that has it
+    size_t   slot_mask;
+    uint32_t merges, room;
 } th_bpe; // immutable once filled: any thread may read
 
 TH_MUST_CHECK th_code th_bpe_open(th_bpe *bpe, uint32_t merges, th_err *err);
