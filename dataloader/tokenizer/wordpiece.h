@@ -20,8 +20,7 @@ typedef struct {
         uint32_t size; // 0: no token has this id
     } * rows;          // [count] by id
     char     *bytes;   // of all tokens, back to back, as they are written
-    uint64_t *slots;   // edges, open addressing: parent 24 bits, byte 8, child 24; 0 when empty
-    int32_t  *ids;     // [nodes]: the token that ends there, or TH_NO_TOKEN
+    uint64_t *slots;   // edges, open addressing: parent 21 bits, character 21, child 21; 0: none
     size_t    bytes_used, slot_mask;
     uint32_t  count, nodes;
     int32_t   unknown;
@@ -36,8 +35,8 @@ typedef struct {
 } th_token_row;
 
 /* `rows` is borrowed; equal strings: the last one's id counts. Errors: TH_EDATA (an id below 0 or
- * from TH_PIECES_MOST on, or twice; no `unknown` among them; over 16 million bytes), TH_EIO. Close
- * it on success only. */
+ * from TH_PIECES_MOST on, or twice; no `unknown` among them; over 16 million bytes or 2 million
+ * beginnings), TH_EIO. Close it on success only. */
 TH_MUST_CHECK th_code th_wordpiece_open(const th_token_row *rows, size_t count, const char *unknown,
                                         int64_t most_characters, th_wordpiece *out, th_err *err);
 void                  th_wordpiece_close(th_wordpiece *pieces); // accepts a zeroed one
