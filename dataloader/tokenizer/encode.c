@@ -179,7 +179,9 @@ int64_t th_tokenizer_encode(const th_tokenizer *tokenizer, const char *text, siz
         cache->hash = tokenizer->hash;
     }
     done = append_around(&w, false, text, size, append_text);
-    th_clean_room_done(&lone.clean);
-    free(lone.word.memory);
+    if (!cache) {
+        th_clean_room_done(&lone.clean);
+        free(lone.word.memory);
+    }
     return done ? w.count : -1;
 }
