@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # tests/bench/run.sh - every benchmark, as JSON lines on stdout. Not a test: it judges nothing.
 #
-#     tests/bench/run.sh [NAME ...]       step tiny scaling stages loss loader tokenizer pack pillow checkpoint import startup
+#     tests/bench/run.sh [NAME ...]       step tiny scaling stages loss loader tokenizer hugging_face pack pillow checkpoint import startup
 #
 # Takes about ten minutes on two cores, and wants the machine for itself. Figures that are compared are
 # measured in turns within one process, or in turns by this script.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-names=${*:-step tiny scaling stages loss loader tokenizer pack pillow checkpoint import startup}
+names=${*:-step tiny scaling stages loss loader tokenizer hugging_face pack pillow checkpoint import startup}
 bin=build
 scratch=$(mktemp -d build/bench.XXXXXX)
 trap 'rm -rf "$scratch"' EXIT
@@ -29,6 +29,14 @@ step() {
 
 # Needs python3-pil and numpy of the distribution.
 pillow() { mkdir "$scratch/pillow"; /usr/bin/python3 tests/bench/image.py $bin/thaw $bin/bench_image "$scratch/pillow"; }
+
+# Needs what tests/parity/install.sh installs, which it calls.
+hugging_face() {
+    tests/parity/install.sh $bin >&2 || { [ $? = 77 ] && return 0 || exit 1; } # it has said why
+    mkdir "$scratch/hugging_face"
+    PYTHONPATH=$bin/parity/site HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 \
+        /usr/bin/python3 tests/bench/hugging_face.py $bin/bench_tokenizer "$scratch/hugging_face"
+}
 
 tiny() { $bin/bench_step tiny 128 8 1 7; }
 
@@ -105,7 +113,7 @@ for name in $names; do
     loader | pack | checkpoint) $bin/bench_$name "$scratch" ;;
     tokenizer) $bin/bench_tokenizer ;;
     import) $bin/bench_import "$scratch" $bin/thaw ;;
-    startup | pillow) $name ;;
+    startup | pillow | hugging_face) $name ;;
     *)
         echo "unknown benchmark $name" >&2
         exit 2
