@@ -237,7 +237,8 @@ th_code th_record_read(const void *bytes, size_t size, th_record_scratch *scratc
     TH_TRY(grow(scratch,
                 (size_t)record.caption_count * sizeof(th_caption) + tokens * sizeof(int32_t), err));
     record.image = at + HEAD_BYTES + (size_t)record.caption_count * CAPTION_BYTES;
-    read_captions(at, &record, scratch->bytes);
+    if (record.caption_count > 0) // else there need be no scratch
+        read_captions(at, &record, scratch->bytes);
     *out = record;
 out:
     return rc;
