@@ -63,7 +63,11 @@ static th_code read_info(th_pack *pack, th_err *err)
     char    path[PATH_MAX], *text = NULL;
     size_t  size = 0;
 
+    TH_TRY(join(path, pack->folder, TH_PACK_BEGUN, err));
+    bool begun = th_path_exists(path);
     TH_TRY(join(path, pack->folder, TH_PACK_DATASET, err));
+    TH_CHECK(!begun || th_path_exists(path), TH_EDATA, "run the same thaw pack again: it goes on",
+             "pack \"%s\" is unfinished", pack->folder);
     TH_CHECK(th_path_exists(path), TH_EDATA,
              "give a folder that thaw pack wrote; it is complete when " TH_PACK_DATASET " is there",
              "\"%s\" is not a pack: it has no " TH_PACK_DATASET, pack->folder);

@@ -13,8 +13,9 @@
 
 #define TH_PACK_DATASET    "dataset.json"
 #define TH_PACK_QUARANTINE "quarantine.jsonl"
-#define TH_PACK_FORMAT     1      // version of dataset.json
-#define TH_PACK_SHARDS     100000 // most shards of a pack
+#define TH_PACK_BEGUN      "unfinished.txt" // dataloader/packer_begun.h: not a pack yet
+#define TH_PACK_FORMAT     1                // version of dataset.json
+#define TH_PACK_SHARDS     100000           // most shards of a pack
 
 typedef struct {
     char     file[64]; // in the pack's folder

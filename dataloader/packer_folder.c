@@ -1,7 +1,6 @@
 #include "dataloader/packer_folder.h"
 
 #include "base/file.h"
-#include "dataloader/pack.h"
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>

@@ -5,13 +5,12 @@
 #ifndef TH_DATALOADER_PACKER_FOLDER_H
 #define TH_DATALOADER_PACKER_FOLDER_H
 
-#include "base/error.h"
+#include "dataloader/pack.h"
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-#define TH_PACK_BEGUN "unfinished.txt" // dataloader/packer_begun.h
-#define TH_PACK_STOP  "stop.tmp"       // a rank gave up, and the others are to stop too
+#define TH_PACK_STOP "stop.tmp" // a rank gave up, and the others are to stop too
 
 typedef enum {
     TH_FOLDER_EMPTY,

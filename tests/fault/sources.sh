@@ -38,6 +38,10 @@ echo again >>folder/0/0.txt
 echo 'and again' >>folder/0/0.txt
 for i in 0 1; do tar cf tars/0000$i.tar -C files/0000$i . -C ../0000$((i + 2)) .; done
 echo '{}' >tars/00000_stats.json
+expect 0 "$thaw" pack --from folder:folder --to packs/json --size 20 --bpe 514 --json
+for field in '"packed": 4,' '"captions": 6,' '"enlarged": 4$' '"context": 77,'; do
+    grep -q "$field" last.log || fail "the report has no $field: $(cat last.log)"
+done
 
 pack folder 4 6 folder:folder
 pack files 4 4 img2dataset:files --captions json:caption
