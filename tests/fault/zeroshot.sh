@@ -74,6 +74,12 @@ json.dump({name.split("-")[1]: colours.index(colour) for name, colour in rows[1:
 END
 expect 0 "$thaw" eval runs/first --zeroshot classes.json --labels labels.json
 has '^1 more pictures have no class'
+expect 0 "$thaw" pack --from csv:pictures/pictures.tsv --to packs/all --size 16 --codec raw --tokenizer packs/train --threads 2
+expect 0 "$thaw" eval runs/first --data packs/all --zeroshot classes.json --json
+mv last.log all.json
+sed -nE '2,$s/^([^\t]*)\ta ([a-z]*) .*/pictures.tsv\t\1\t\2/p' pictures/pictures.tsv >sources.tsv
+expect 0 "$thaw" eval runs/first --data packs/all --zeroshot classes.json --labels sources.tsv --json
+same all.json last.log
 sed '2s/\t.*/\tcrimson/' labels.tsv >unknown.tsv
 expect 65 ranks 2 eval runs/first --zeroshot classes.json --labels unknown.tsv
 has 'line 2 of "unknown.tsv": there is no class "crimson"'

@@ -38,7 +38,8 @@ int         th_fuzz_file_fd(void); // of the same file, open for reading and wri
 /* A folder with these files, for doors that look beside what they are given. The input is cut at
  * its bytes 0xFF, which no UTF-8 has, and each piece is a file; one that is empty or missing is not
  * there. Files that were put there by other means stay. The folder stands in memory where there is
- * /dev/shm, and goes away at the end. A name may have one folder in front. */
+ * /dev/shm, and goes away at the end, but not when the target aborts. A name may have one folder in
+ * front. */
 #define TH_FUZZ_CUT 0xFF
 const char *th_fuzz_folder(const char *const *names, int count, const uint8_t *bytes, size_t size);
 
