@@ -496,6 +496,8 @@ static const struct config_case {
                 ",\"hf_tokenizer_name\":\"x\",\"proj_bias\":false,\"pool_type\":\"argmax\"",
                 ",\"custom_text\":true,\"init_logit_bias\":-10,\"quick_gelu\":false"),
       TH_OPEN_CLIP, TH_OK, NULL },
+    { "open_clip_pool_eos", OPEN_CLIP("", ",\"pool_type\":\"eos\",\"eos_id\":1", ""), TH_OPEN_CLIP,
+      TH_OK, NULL },
     { "open_clip_mlp_ratio", OPEN_CLIP(",\"mlp_ratio\":4.3637", "", ""), TH_OPEN_CLIP, TH_EUSAGE,
       "vision_cfg.mlp_ratio is 4.3637" },
     { "open_clip_attentional_pool", OPEN_CLIP(",\"attentional_pool\":true", "", ""), TH_OPEN_CLIP,
