@@ -19,10 +19,14 @@ static const char fix_record[] =
 
 uint64_t th_sample_id(const char *source, const char *key)
 {
-    const char *slash = strrchr(source, '/');
-    char        name[NAME_BYTES];
+    size_t end = strlen(source), start;
+    char   name[NAME_BYTES];
 
-    int size = snprintf(name, sizeof name, "%s\n%s", slash ? slash + 1 : source, key);
+    while (end > 0 && source[end - 1] == '/') // photos/ is photos
+        end--;
+    for (start = end; start > 0 && source[start - 1] != '/';)
+        start--;
+    int size = snprintf(name, sizeof name, "%.*s\n%s", (int)(end - start), source + start, key);
     return th_hash(name, size < NAME_BYTES ? (size_t)size : NAME_BYTES - 1);
 }
 

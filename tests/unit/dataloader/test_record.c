@@ -270,6 +270,20 @@ static void size_is_zero_beyond_the_limits(void **state)
     fixture_free(&f);
 }
 
+static void a_source_is_known_by_its_last_part(void **state)
+{
+    static const char text[] = "photos\n1.png";
+    uint64_t          id = th_hash(text, sizeof text - 1);
+
+    (void)state;
+    assert_true(th_sample_id("photos", "1.png") == id);
+    assert_true(th_sample_id("/data/photos", "1.png") == id);
+    assert_true(th_sample_id("photos/", "1.png") == id);
+    assert_true(th_sample_id("/data/photos//", "1.png") == id);
+    assert_true(th_sample_id("photos/a", "1.png") != id);
+    assert_true(th_sample_id("/", "1.png") == th_sample_id("", "1.png"));
+}
+
 int main(void)
 {
     enum { FIELDS = sizeof fields / sizeof *fields };
@@ -281,6 +295,7 @@ int main(void)
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(random_bytes_are_refused),
         cmocka_unit_test(size_is_zero_beyond_the_limits),
+        cmocka_unit_test(a_source_is_known_by_its_last_part),
     };
     struct CMUnitTest field_tests[FIELDS];
 
