@@ -102,7 +102,7 @@ sleep 0.2
 goes_on runs/orphan
 
 # A rank whose starter is killed ends at once: here a shell stands for mpirun, of whose end Open MPI
-# would not learn; it learns of none while it is inside of MPI_Init.
+# does not learn.
 OMPI_COMM_WORLD_SIZE=1 bash -c '"$@" >run.log 2>&1 & echo $! >rank; wait' - \
     "$thaw" $arguments for=50000steps run_dir=runs/starter &
 job=$!
