@@ -551,6 +551,37 @@ static void items_come_out_in_order(void **state)
     }
 }
 
+// The numbers of CLIP's own preprocessing, of torchvision's models, and of SigLIP's.
+static void a_pack_names_its_normalization(void **state)
+{
+    static const struct {
+        const char *name;
+        float       mean[3], deviation[3];
+    } rows[] = {
+        { "clip",
+          { 0.48145466f, 0.4578275f, 0.40821073f },
+          { 0.26862954f, 0.26130258f, 0.27577711f } },
+        { "imagenet", { 0.485f, 0.456f, 0.406f }, { 0.229f, 0.224f, 0.225f } },
+        { "siglip", { 0.5f, 0.5f, 0.5f }, { 0.5f, 0.5f, 0.5f } },
+    };
+
+    make_tars(*state);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        setting s = { 0 };
+        set_up(&s, *state, rows[i].name);
+        s.options.normalization = rows[i].name;
+        (void)build(&s);
+        th_pack            *pack = open_pack(s.to);
+        const th_pack_info *info = th_pack_describe(pack);
+        assert_string_equal(info->normalization, rows[i].name);
+        for (int c = 0; c < 3; c++) { // the same bits, through the JSON too
+            assert_true(info->mean[c] == rows[i].mean[c]);
+            assert_true(info->deviation[c] == rows[i].deviation[c]);
+        }
+        th_pack_close(pack);
+    }
+}
+
 #define IN_A_FOLDER(test)                                                                          \
     cmocka_unit_test_setup_teardown(test, th_test_folder_open, th_test_folder_close)
 
@@ -561,6 +592,7 @@ int main(void)
         IN_A_FOLDER(packs_hold_every_sample_once_in_order),
         IN_A_FOLDER(threads_do_not_change_a_byte),
         IN_A_FOLDER(every_codec_is_read_back),
+        IN_A_FOLDER(a_pack_names_its_normalization),
         IN_A_FOLDER(a_given_tokenizer_is_used),
         IN_A_FOLDER(every_kind_of_tokenizer_is_kept),
         IN_A_FOLDER(a_long_caption_keeps_its_first_tokens),
